@@ -1,0 +1,1 @@
+"""Chat messages, tool calls and their validation against JSON Schema; no Dagster."""

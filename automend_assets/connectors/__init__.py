@@ -1,0 +1,1 @@
+"""Dagster resources for the world outside the project."""

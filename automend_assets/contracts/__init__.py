@@ -1,0 +1,1 @@
+"""What a dataset promises, and the suites, checks, anomalies and bias slices derived from it."""

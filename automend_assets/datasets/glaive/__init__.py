@@ -1,0 +1,1 @@
+"""Glaive Function Calling v2 to ChatML workflows and tool-call messages."""

@@ -1,0 +1,1 @@
+"""Where artifacts live: the store, the IO managers and quarantine."""

@@ -1,0 +1,1 @@
+"""Manifests, the ledger of versions, their partitions and releases."""
