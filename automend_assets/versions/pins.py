@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 import orjson
 
+from automend_assets.errors import AutomendError
 from automend_assets.storage.store import Store
 from automend_assets.versions.manifest import version_number
 
@@ -49,7 +50,7 @@ _PROJECT_CONFIG = """\
 """
 
 
-class DvcFailed(RuntimeError):
+class DvcFailed(AutomendError):
     """A DVC command failed: the command and its folder, DVC's own message, and what to do about it."""
 
     def __init__(self, command: str, folder: Path, message: str, remedy: str) -> None:
