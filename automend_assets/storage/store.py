@@ -100,8 +100,7 @@ class Store:
         from upath import UPath
 
         url = self.url(dataset, version, name)
-        # Another process may have written since: s3fs must not answer from a remembered listing.
-        return UPath(url) if self._is_local else UPath(url, use_listings_cache=False)
+        return UPath(url) if self._is_local else UPath(url, **_s3fs_options())
 
     def exists(self, dataset: str, version: str, name: str) -> bool:
         """Whether the artifact is there. Raises StoreNotReadable when that cannot be told."""
@@ -201,7 +200,7 @@ class Store:
         from upath import UPath
 
         try:
-            UPath(target, use_listings_cache=False).fs.put_file(
+            UPath(target, **_s3fs_options()).fs.put_file(
                 str(file), target, chunksize=_S3_PART_BYTES, max_concurrency=_S3_PARALLEL_PARTS
             )
         except _io_errors(self._is_local) as error:
@@ -286,7 +285,7 @@ def _errno_of(error: Exception) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _io_errors(is_local: bool) -> tuple[type[Exception], ...]:
@@ -298,10 +297,20 @@ def _io_errors(is_local: bool) -> tuple[type[Exception], ...]:
     return (OSError, BotoCoreError, ClientError)
 
 
+def _s3_endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def _s3fs_options() -> dict[str, Any]:
+    # Another process may have written since: no answers from a remembered listing. s3fs remembers file systems
+    # by their options, so the endpoint is one of them; credentials it finds by itself.
+    return {"use_listings_cache": False, "endpoint_url": _s3_endpoint()}
+
+
 def _polars_s3_options() -> dict[str, Any]:
     """What polars does not take from the environment as boto does; credentials it finds by itself."""
     options = {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _s3_endpoint()
     if endpoint:
         options["aws_endpoint_url"] = endpoint
         options["aws_allow_http"] = str(endpoint.startswith("http://")).lower()

@@ -149,7 +149,8 @@ class Ledger:
                 f"The manifest of {row.dataset} {version_key(row.number)} in the ledger {_shown(self._url)} "
                 f"was edited: it was cut with sha256 {row.manifest_sha256} and now has {found}. Versions "
                 "never change. Put the original text back (from a backup, or manifest.json of this version "
-                f"in the store), and cut a new version for the new settings: automend cut {row.dataset} --help"
+                "in the store), and cut a new version for the new settings: "
+                f"automend cut {row.dataset} --help"
             )
         created_at = row.created_at
         # SQLite keeps no time zone; what was written is UTC.
