@@ -32,16 +32,18 @@ def bias_plot(report: dict[str, Any]) -> bytes:
 
     slices = report["slices"]
     grid_rows = math.ceil(len(slices) / _COLUMNS)
-    heights = [
-        max(len(part["values"]) for part in slices[row * _COLUMNS : (row + 1) * _COLUMNS]) + 1.2
+    # A grid row is as high as its longest slice, so that every bar of the figure is equally thick.
+    longest = [
+        max(len(part["values"]) for part in slices[row * _COLUMNS : (row + 1) * _COLUMNS])
         for row in range(grid_rows)
     ]
-    figure = Figure(figsize=(10, 0.9 + 0.42 * sum(heights)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(10, 0.9 + 0.42 * sum(longest) + 0.5 * grid_rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(grid_rows, _COLUMNS, squeeze=False, height_ratios=heights)
+    axes = figure.subplots(grid_rows, _COLUMNS, squeeze=False, height_ratios=longest)
     for place, axis in enumerate(axes.flat):
         if place < len(slices):
             _draw_slice(axis, slices[place], report["thresholds"])
+            axis.set_ylim(longest[place // _COLUMNS] - 0.45, -0.55)
         else:
             axis.set_axis_off()
     balance = report["balance"]
@@ -88,6 +90,7 @@ def _draw_slice(axis: Axes, part: dict[str, Any], thresholds: dict[str, float]) 
             va="center",
             fontsize=8,
             color=_SEVERITY[value["severity"]],
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     axis.axvline(
         100 * thresholds["under_represented"], color=_SEVERITY["medium"], linestyle="--", linewidth=1
@@ -96,6 +99,5 @@ def _draw_slice(axis: Axes, part: dict[str, Any], thresholds: dict[str, float]) 
     axis.set_xlim(0, 150)
     axis.set_xticks(_TICKS, [f"{tick} %" for tick in _TICKS], fontsize=8)
     axis.set_yticks(places, [value["value"] for value in values], fontsize=9)
-    axis.invert_yaxis()
     axis.set_title(f"{part['name']}: {part['description'].lower()}", fontsize=9, loc="left")
     axis.spines[["top", "right"]].set_visible(False)
