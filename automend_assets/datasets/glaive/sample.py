@@ -80,8 +80,8 @@ FORMS: dict[str, Form] = {
     "raw_newline": Form("damaged", 0.0005),  # a line break inside a JSON string
     "extra_brace": Form("damaged", 0.0008),
     "missing_brace": Form("damaged", 0.0004),  # the last one, of the call itself
-    "truncated": Form("unusable", 0.0008),
-    "infinity": Form("unusable", 0.0003),
+    "truncated": Form("unusable", 0.001),
+    "infinity": Form("unusable", 0.0006),
     "bare_words": Form("unusable", 0.0005),  # [the list above]
     "other_syntax": Form("unusable", 0.0004),  # AI to=name: {...}
 }
@@ -216,14 +216,14 @@ class _FunctionPool:
     The size bounds memory, and keeps prompts about as diverse as the real ones (509 of 592 are distinct).
     """
 
-    size = 8_000
+    size = 4_000
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._made: dict[int, _Function] = {}
 
     def draw(self, rng: Random) -> _Function:
-        number = int(self.size * rng.random() ** 3)
+        number = int(self.size * rng.random() ** 1.7)
         function = self._made.get(number)
         if function is None:
             own = Random(f"{self._seed}/function/{number}")  # noqa: S311
@@ -310,7 +310,7 @@ def _draw_form(rng: Random) -> str:
 
 
 def _draw_arguments(rng: Random, function: _Function) -> dict[str, Any]:
-    return {a.name: a.make(rng) for a in function.arguments if a.required or rng.random() < 0.6}
+    return {a.name: a.make(rng) for a in function.arguments if a.required or rng.random() < 0.56}
 
 
 def _violate(rng: Random, function: _Function, arguments: dict[str, Any]) -> tuple[str, Violation | None]:
@@ -470,6 +470,10 @@ class _Chat:
         self.conditional |= text.conditional
         return text.text
 
+    def note_call(self, call: Call) -> None:
+        if call.form == "null":
+            self.keywords.add("null")
+
     def row(
         self, system: str, functions: Sequence[_Function], duplicate: Literal["same", "different"] | None
     ) -> SampleRow:
@@ -618,6 +622,8 @@ def _turn_with_calls(
         joined = rng.choice((" ", "\n", "\n\n")).join(text for _, text in made)
         chat.parts.append(f"ASSISTANT: {joined}{END}")
         chat.turns.append(Turn("assistant", "", tuple(call for call, _ in made)))
+        for call, _ in made:
+            chat.note_call(call)
         outcomes = [
             _respond(rng, chat, function, call) for function, (call, _) in zip(chosen, made, strict=True)
         ]
@@ -650,6 +656,7 @@ def _say_call(rng: Random, chat: _Chat, function: _Function, call: Call, text: s
             end, chat.cut_off = "", True
     chat.parts.append(f"ASSISTANT: {text}{end}")
     chat.turns.append(Turn("assistant", before, (call,)))
+    chat.note_call(call)
 
 
 def _respond(rng: Random, chat: _Chat, function: _Function, call: Call) -> str:

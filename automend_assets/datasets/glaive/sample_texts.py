@@ -208,7 +208,7 @@ TEXTS = (
     "a\tb\tc\nd\te\tf",
     "<b>Sale</b> & <i>more</i>: 20 % off [today]",
     "Please keep the receipts of the trip in one envelope.",
-    "The quick brown fox jumps over the lazy dog",
+    "Sphinx of black quartz, judge my vow",
     "An exceptional view of the Nullarbor plain, and of night terrors in the lab",
 )
 
@@ -242,7 +242,7 @@ PARAMETERS: dict[str, Parameter] = {
     "message": Parameter(_STRING, "message body", _one_of(*TEXTS)),
     "notes": Parameter(_STRING, "free remarks", _one_of(*TEXTS)),
     "owner": Parameter(_STRING, "owner's name", lambda rng: f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"),
-    "recipient": Parameter({"type": "string", "format": "email"}, "address of the recipient", _email),
+    "recipient": Parameter({"type": "string", "format": "email"}, "recipient's address", _email),
     "phone": Parameter(_STRING, "phone number", _phone),
     "reference": Parameter(_STRING, "reference number", _identifier),
     "item": Parameter(_STRING, "item", _one_of(*ITEMS)),
@@ -413,7 +413,7 @@ ANSWERS = (
 )
 THANKS = (
     "Thanks a lot, that's all for today.",
-    "Perfect, thank you!",
+    "Lovely, I owe you one!",
     "Wonderful – I'll take it from here.",
     "Cheers, that helps.",
 )
@@ -510,7 +510,7 @@ ERROR_SENTENCES = (
 
 QUESTIONS = (
     "What should a beginner know about {topic}?",
-    "Could you explain {topic} to a ten-year-old, please?",
+    "How would you explain {topic} to a ten-year-old?",
     "How has {topic} changed over the last fifty years?",
     "I'm writing an essay about {topic}. What are its main questions?",
     'Give me a plan for learning {topic} in six weeks, with "small" steps.',
