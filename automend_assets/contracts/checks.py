@@ -4,8 +4,7 @@ The one module of this folder that knows Dagster. What a check computes is in th
 are read through the `store` resource, never through an IO manager, and alerts go to the `slack` resource.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Dagster compares the annotation of `context` with its classes.
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ class ArtifactStore(Protocol):
     """What a check needs of the store."""
 
     def scan_parquet(self, dataset: str, version: str, name: str) -> pl.LazyFrame:
-        """The frame of an asset in a version."""
+        """The frame in a Parquet artifact of a version; `name` carries the extension."""
         ...
 
 
@@ -101,7 +100,7 @@ def contract_checks(
         version = context.partition_key
         store = context.resources.store.get()
         selected = {check.name for check in context.selected_asset_check_keys}
-        frame = store.scan_parquet(contract.dataset, version, contract.asset)
+        frame = store.scan_parquet(contract.dataset, version, f"{contract.asset}.parquet")
         rows = _expected(contract, context.resources.ledger.get(), store, version)
 
         chosen = tuple(anomaly for anomaly in watched if anomaly.name in selected)
@@ -172,7 +171,7 @@ def when_checked() -> dg.AutomationCondition[Any]:
 
 def _expected(contract: Contract, ledger: Any, store: ArtifactStore, version: str) -> int:
     asked = ledger.get(contract.dataset, version).manifest.rows
-    source = store.scan_parquet(contract.dataset, version, contract.source_asset)
+    source = store.scan_parquet(contract.dataset, version, f"{contract.source_asset}.parquet")
     return expected_rows(asked, int(source.select(pl.len()).collect().item()))
 
 
