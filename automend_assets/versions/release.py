@@ -23,12 +23,13 @@ import polars as pl
 from automend_assets.contracts.contract import Contract
 from automend_assets.errors import PermanentError
 from automend_assets.storage.store import Store
-from automend_assets.versions.ledger import Version
+from automend_assets.versions.manifest import Manifest
 
 CARD_FILE = "README.md"
 """The name under which the Hub, and `datasets.load_dataset` on a folder, look for a card."""
 
 _READ_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 23
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _JSON_TYPES |= {list: "array", dict: "object"}
 # https://huggingface.co/docs/hub/datasets-cards: the names that the Hub's filter knows.
@@ -38,6 +39,8 @@ _SIZES = (
     (10**5, "10K<n<100K"),
     (10**6, "100K<n<1M"),
     (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
 )
 
 
@@ -138,14 +141,14 @@ def release_metrics(artifacts: Iterable[Artifact], reports: Reports) -> dict[str
 
 
 def release_manifest(
-    version: Version, contract: Contract, artifacts: Sequence[Artifact], reports: Reports
+    version: str, manifest: Manifest, contract: Contract, artifacts: Sequence[Artifact], reports: Reports
 ) -> dict[str, Any]:
     """The release as plain JSON values: what went in, what made it, what came out, what was found."""
     return {
-        "dataset": version.dataset,
-        "version": version.key,
-        "manifest_sha256": version.sha256,
-        "manifest": version.manifest.model_dump(mode="json"),
+        "dataset": manifest.dataset,
+        "version": version,
+        "manifest_sha256": manifest.sha256,
+        "manifest": manifest.model_dump(mode="json"),
         "licence": contract.licence,
         "package": {"name": "automend-assets", "version": installed_version("automend-assets")},
         "artifacts": [artifact.as_json() for artifact in artifacts],
@@ -154,7 +157,12 @@ def release_manifest(
 
 
 def dataset_card(
-    version: Version, contract: Contract, text: CardText, artifacts: Sequence[Artifact], reports: Reports
+    version: str,
+    manifest: Manifest,
+    contract: Contract,
+    text: CardText,
+    artifacts: Sequence[Artifact],
+    reports: Reports,
 ) -> str:
     """The dataset card of a release: Markdown with the Hub's YAML front matter.
 
@@ -167,7 +175,7 @@ def dataset_card(
             f"The card of {contract.dataset} offers {missing}, which the release does not contain."
         )
     sections = [
-        f"# {contract.title} {version.key}",
+        f"# {contract.title} {version}",
         contract.description,
         _table(
             ("Configuration", "File", "Rows", "A row is"),
@@ -179,7 +187,7 @@ def dataset_card(
         "## How to load",
         text.loading.strip(),
         "## Where it comes from",
-        _provenance(version, contract),
+        _provenance(version, manifest, contract),
         "## How it was made",
         _list(text.made),
         "## Rows in, rows out",
@@ -217,8 +225,8 @@ def _describe(store: Store, dataset: str, version: str, file: str) -> Artifact:
     path = store.require(dataset, version, file)
     rows: int | None = None
     schema: dict[str, str] | None = None
-    with path.open("rb") as opened:
-        # fsspec's own readline copies a whole block for every line.
+    # s3fs reads ahead by 50 MiB unless told; fsspec's own readline copies a whole block for every line.
+    with path.fs.open(path.path, "rb", block_size=_BLOCK_BYTES) as opened:
         handle = BufferedReader(cast(RawIOBase, opened), _READ_BYTES)
         if file.endswith(".jsonl"):
             sha256, rows, schema = _read_lines(handle, path.path)
@@ -270,7 +278,7 @@ def _front_matter(contract: Contract, text: CardText, rows: int) -> str:
         license=contract.licence.lower(),
         language=list(text.languages),
         task_categories=list(text.tasks),
-        size_categories=[next((name for limit, name in _SIZES if rows < limit), "n>10M")],
+        size_categories=[next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")],
         source_datasets=[f"extended|{repo}" for repo in text.origin],
         tags=list(text.tags),
         configs=[
@@ -282,8 +290,7 @@ def _front_matter(contract: Contract, text: CardText, rows: int) -> str:
     return f"{data.to_yaml()}\n"
 
 
-def _provenance(version: Version, contract: Contract) -> str:
-    manifest = version.manifest
+def _provenance(version: str, manifest: Manifest, contract: Contract) -> str:
     match manifest.source.kind:
         case "hub":
             source = (
@@ -300,7 +307,7 @@ def _provenance(version: Version, contract: Contract) -> str:
             f"Original dataset: <{contract.source_url}>.",
             f"Sample: {asked}, through a shuffle buffer of {manifest.shuffle_buffer:,} rows with seed"
             f" {manifest.seed}.",
-            f"Version {version.key}, cut under the manifest with sha256 `{version.sha256}`.",
+            f"Version {version}, cut under the manifest with sha256 `{manifest.sha256}`.",
             f"Made by automend-assets {installed_version('automend-assets')}. The same manifest and code give"
             " the same bytes.",
             f"Licence: {contract.licence}.",
