@@ -302,8 +302,8 @@ def _s3_endpoint() -> str | None:
 
 
 def _s3fs_options() -> dict[str, Any]:
-    # Another process may have written since: no answers from a remembered listing. s3fs remembers file systems
-    # by their options, so the endpoint is one of them; credentials it finds by itself.
+    # Another process may have written since: no answers from a remembered listing. s3fs keeps file systems by
+    # their options, so the endpoint is one of them; credentials it finds by itself.
     return {"use_listings_cache": False, "endpoint_url": _s3_endpoint()}
 
 

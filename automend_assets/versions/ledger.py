@@ -230,7 +230,7 @@ def _parse(url: str) -> sa.URL:
     hint = "Set AUTOMEND_LEDGER to sqlite:///path/to/ledger.db or postgresql://user:password@host/database."
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         # The text is not repeated: it may hold a password.
         raise LedgerUnavailable(f"The ledger's URL is not a database URL. {hint}") from None
     backend = parsed.get_backend_name()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,8 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Start an empty server; stop it and delete its data at the end."""
-    import pgserver
+    with warnings.catch_warnings(action="ignore"):  # it notes that root has no XDG_RUNTIME_DIR
+        import pgserver
 
     # A short path: a Unix socket's may not be longer than about 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="automend-pg-"))
