@@ -70,23 +70,27 @@ FORMS: dict[str, Form] = {
     "object": Form("well_formed", 0.004),
     "pretty_object": Form("well_formed", 0.001),
     "json_string": Form("well_formed", 0.001),  # "arguments": "{\"a\": 1}"
-    "quoted_list": Form("well_formed", 0.001),  # '[1, 2]'
-    "list": Form("well_formed", 0.0005),
+    "quoted_list": Form("well_formed", 0.02),  # '[1, 2]', for a function whose one parameter is a list
+    "list": Form("well_formed", 0.01),
     "escaped_apostrophe": Form("well_formed", 0.0015),  # \' inside the quoted arguments
     "parameters": Form("well_formed", 0.001),  # in place of "arguments"
     "no_end": Form("well_formed", 0.002),  # no <|endoftext|> before the response
     "text_before": Form("damaged", 0.002),
-    "null": Form("damaged", 0.0005),  # for a function that requires nothing
+    "null": Form("damaged", 0.003),  # for a function that requires nothing
     "raw_newline": Form("damaged", 0.0005),  # a line break inside a JSON string
     "extra_brace": Form("damaged", 0.0008),
     "missing_brace": Form("damaged", 0.0004),  # the last one, of the call itself
-    "truncated": Form("unusable", 0.001),
+    "other_syntax": Form("damaged", 0.0004),  # AI to=name: {...}
+    "truncated": Form("unusable", 0.0012),
+    "stray_list": Form("unusable", 0.0004),  # for a function of several parameters: which one is it?
     "infinity": Form("unusable", 0.0006),
-    "bare_words": Form("unusable", 0.0005),  # [the list above]
-    "other_syntax": Form("unusable", 0.0004),  # AI to=name: {...}
+    "bare_words": Form("unusable", 0.0006),  # [the list above]
 }
 # Forms that end the turn, or stand in front of it, can't be one of several calls in a turn.
 ALONE = frozenset({"no_end", "text_before", "truncated", "other_syntax"})
+
+# Forms whose arguments are no JSON object as written.
+NOT_OBJECTS = frozenset({"quoted_list", "list", "null"})
 
 # How often a well-formed call breaks the declared schema, and how.
 VIOLATION_SHARE = 0.015
@@ -96,7 +100,6 @@ Violation = Literal[
     "unexpected_parameter",
     "wrong_type",
     "bad_enum",
-    "arguments_not_object",
 ]
 
 
@@ -366,11 +369,13 @@ def _make_call(rng: Random, function: _Function, *, several: bool, may_violate: 
     name, violation = function.name, None
     if may_violate and form == "quoted" and rng.random() < VIOLATION_SHARE:
         name, violation = _violate(rng, function, arguments)
-    if form in {"quoted_list", "list"}:
-        values = [rng.randint(1, 99) for _ in range(rng.randint(1, 6))]
-        quote = "'" if form == "quoted_list" else ""
-        call = Call(name, values, form, "arguments_not_object")
-        return call, f'<functioncall> {{"name": "{name}", "arguments": {quote}{_encode(values)}{quote}}}'
+    if form in {"quoted_list", "list"} and [a.schema["type"] for a in function.arguments] == ["array"]:
+        values = function.arguments[0].make(rng)
+        written = _encode(values) if form == "list" else f"'{_encode(values)}'"
+        call = Call(name, {function.arguments[0].name: values}, form, None)
+        return call, f'<functioncall> {{"name": "{name}", "arguments": {written}}}'
+    if form == "stray_list" and len(function.arguments) > 1:
+        return Call(name, None, form, None), f'<functioncall> {{"name": "{name}", "arguments": \'[5, "x"]\'}}'
     if form == "null" and not any(a.required for a in function.arguments):
         return Call(name, {}, form, None), f'<functioncall> {{"name": "{name}", "arguments": null}}'
     if form in {"escaped_apostrophe", "raw_newline"}:
@@ -500,10 +505,11 @@ def _tier(calls: Sequence[Call]) -> Tier:
         return "none"
     if len(calls) > 1:
         return "complex"
-    if calls[0].condition == "unusable":
+    call = calls[0]
+    if call.condition == "unusable":
         return "malformed"
-    arguments = calls[0].arguments
-    return "simple" if isinstance(arguments, dict) and len(arguments) <= 2 else "moderate"
+    # What is no object as written is moderate however few arguments it stands for.
+    return "simple" if call.form not in NOT_OBJECTS and len(call.arguments) <= 2 else "moderate"
 
 
 def _row_without_functions(rng: Random) -> SampleRow:

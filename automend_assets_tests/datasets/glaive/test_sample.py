@@ -111,12 +111,13 @@ def test_each_form_is_written_as_it_is_named(rows: list[SampleRow]) -> None:
         for call in row.truth.calls:
             seen[call.form] += 1
             text = json.dumps(call.arguments, ensure_ascii=False)
+            only = json.dumps(next(iter((call.arguments or {}).values()), None), ensure_ascii=False)
             written = {
                 "quoted": f"\"arguments\": '{text}'}}",
                 "object": f'"arguments": {text}}}',
                 "json_string": f'"arguments": {json.dumps(text, ensure_ascii=False)}}}',
-                "quoted_list": f"\"arguments\": '{text}'}}",
-                "list": f'"arguments": {text}}}',
+                "quoted_list": f"\"arguments\": '{only}'}}",
+                "list": f'"arguments": {only}}}',
                 "parameters": f'"parameters": {text}}}',
                 "null": '"arguments": null}',
                 "extra_brace": f"'{text}'}}}}",
@@ -157,7 +158,7 @@ def test_calls_keep_to_the_schema_unless_truth_says_how_they_break_it(rows: list
                 assert _failures(call.arguments, named) == [keyword[call.violation]]
             elif call.violation is None and call.arguments is not None:
                 assert set() in _failures(call.arguments, named)
-    assert len(violations) == 7
+    assert len(violations) == 6
 
 
 def test_error_truth_agrees_with_a_search_by_words(rows: list[SampleRow]) -> None:
