@@ -1,0 +1,76 @@
+"""The two chat forms of processed Glaive records, as JSON lines.
+
+Here: assembling lines out of columns that :mod:`automend_assets.datasets.glaive.parse` made, and how the lines are to
+be loaded. Not here: parsing, and writing files.
+
+``chatml_lines`` is AutoMend's workflow form: one request, one workflow with every call of the record.
+
+``tool_message_lines`` is the form that trainers take. ``messages`` is a list of messages, ``arguments`` are objects;
+``tools`` is JSON *text*, or null. Both so that no null key is invented: Arrow gives every object of a column the keys
+of all of them, and a model trained on that learns to write ``"radius": null``. TRL decodes ``tools`` itself when it is
+text; for ``messages``, ``datasets`` has the ``Json`` feature, which :func:`tool_message_features` asks for by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import datasets
+
+SYSTEM_SENTENCE = (
+    "You are AutoMend, an MLOps remediation engine. "
+    "Convert user requests into valid JSON workflow definitions."
+)
+
+
+def chatml_lines(processed: pl.LazyFrame, weights: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Lines of the workflow form: one String column ``line``, in row order, quarantined records left out.
+
+    ``weights`` has ``row_number`` and ``sample_weight``; a record without one, and every record without ``weights``,
+    weighs 1.0.
+    """
+    usable = processed.filter(pl.col("quarantine_reason").is_null())
+    if weights is not None:
+        usable = usable.join(
+            weights.select("row_number", "sample_weight"), "row_number", "left", maintain_order="left"
+        )
+        weight = pl.col("sample_weight").cast(pl.Float64).fill_null(1.0)
+    else:
+        weight = pl.lit(1.0)
+    system = pl.format("{}\n\nAvailable Tools: {}", pl.lit(SYSTEM_SENTENCE), pl.col("function_signatures"))
+    features = pl.struct(
+        "complexity_tier", "has_error_handling", "num_turns", "num_calls", weight.alias("sample_weight")
+    )
+    return usable.select(
+        line=pl.concat_str(
+            pl.lit('{"messages":['),
+            pl.struct(role=pl.lit("system"), content=system).struct.json_encode(),
+            pl.lit(","),
+            pl.col("workflow").str.slice(1),
+            pl.lit(","),
+            features.struct.json_encode().str.slice(1),
+        )
+    )
+
+
+def tool_message_lines(processed: pl.LazyFrame) -> pl.LazyFrame:
+    """Lines of the trainer form: one String column ``line``, in row order, quarantined records left out."""
+    usable = processed.filter(pl.col("quarantine_reason").is_null())
+    return usable.select(
+        line=pl.concat_str(
+            pl.lit('{"messages":'),
+            pl.col("conversation"),
+            pl.lit(","),
+            pl.struct("tools").struct.json_encode().str.slice(1),
+        )
+    )
+
+
+def tool_message_features() -> datasets.Features:
+    """Features to load the trainer form with: ``load_dataset("json", data_files=..., features=...)``."""
+    from datasets import Features, Json, List, Value
+
+    return Features({"messages": List(Json()), "tools": Value("string")})
