@@ -1,0 +1,89 @@
+"""What a run looks like on a terminal: a line per asset as it is made, checks counted, a summary at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+
+class RunProgress:
+    """Prints a run's events as they come; use it as a context manager around the run."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("starting")
+        self._started: dict[str, float] = {}
+        self._checks: Counter[str] = Counter()
+
+    def __enter__(self) -> RunProgress:
+        self._status.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._status.stop()
+
+    def show(self, entry: dg.EventLogEntry) -> None:
+        """Take one entry of the run's event log."""
+        event = entry.dagster_event
+        if event is None:
+            self._status.update(entry.user_message)
+        elif event.is_step_start and event.step_key is not None:
+            self._started[event.step_key] = time.monotonic()
+            self._status.update(event.step_key)
+        elif event.is_step_materialization:
+            self._show_materialization(event)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._show_check(event.asset_check_evaluation_data)
+
+    @property
+    def checks(self) -> str:
+        """How the checks ended, e.g. '41 checks passed'."""
+        return ", ".join(
+            f"{count} checks {outcome}" for outcome, count in sorted(self._checks.items(), reverse=True)
+        )
+
+    def _show_materialization(self, event: dg.DagsterEvent) -> None:
+        materialization = event.step_materialization_data.materialization
+        rows = materialization.metadata.get(
+            "dagster/partition_row_count", materialization.metadata.get("rows")
+        )
+        seconds = time.monotonic() - self._started.get(event.step_key or "", time.monotonic())
+        amount = f"{rows.value:>9,} rows" if rows is not None and isinstance(rows.value, int) else " " * 14
+        key = materialization.asset_key.to_user_string()
+        self._console.print(f"[green]made[/]    {key:<28}{amount} {seconds:6.1f} s")
+
+    def _show_check(self, evaluation: dg.AssetCheckEvaluation) -> None:
+        if evaluation.passed:
+            self._checks["passed"] += 1
+            return
+        blocked = evaluation.severity == dg.AssetCheckSeverity.ERROR
+        self._checks["failed" if blocked else "warned"] += 1
+        key = evaluation.asset_key.to_user_string()
+        label = "[bold red]failed[/] " if blocked else "[yellow]warning[/]"
+        self._console.print(
+            f"{label} {key}:{evaluation.check_name} {evaluation.description or ''}", soft_wrap=True
+        )
+
+
+def summary_table(title: str, summary: dict[str, Any]) -> Table:
+    """Draw a run summary: rows in and out, rows quarantined by stage and reason, checks.
+
+    `summary` is the content of a `run_summary` artifact.
+    """
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, count in summary["rows"].items():
+        table.add_row(f"rows of {name}", "" if count is None else f"{count:,}")
+    for stage, reasons in summary["quarantined"].items():
+        for reason, count in reasons.items():
+            table.add_row(f"quarantined by {stage}: {reason}", f"{count:,}")
+    for kind in ("schema", "anomalies", "rates"):
+        results = summary["checks"][kind]
+        table.add_row(
+            f"{kind} checks passed", f"{sum(result['passed'] for result in results)} of {len(results)}"
+        )
+    return table

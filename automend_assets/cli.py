@@ -1,0 +1,228 @@
+"""`automend`, the command line: thin wrappers around what the package does. Heavy imports stay in the commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from automend_assets.settings import Settings, load_env_files, project_root
+
+if TYPE_CHECKING:
+    from automend_assets.automation.runs import RunOutcome
+    from automend_assets.connectors.hub import HubResource
+    from automend_assets.storage.store import Store
+    from automend_assets.versions.ledger import Ledger
+
+app = typer.Typer(
+    help="Turn public corpora and production interactions into checked, versioned training data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+# Commands print what scripts read on stdout, alone; everything for people goes to stderr.
+people = Console(stderr=True, highlight=False)
+
+DatasetName = Annotated[str, typer.Argument(help="The dataset, e.g. glaive.", metavar="DATASET")]
+VersionKey = Annotated[str, typer.Argument(help="The version, e.g. v0001.", metavar="VERSION")]
+
+
+@app.callback()
+def _environment() -> None:
+    load_env_files()
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """Show the errors that say what to do as one message; anything else is a defect and keeps its traceback."""
+    from automend_assets.errors import AutomendError
+
+    try:
+        yield
+    except AutomendError as error:
+        people.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _parse_rows(text: str) -> int:
+    if text == "all":
+        return 0
+    if not text.isdigit() or int(text) == 0:
+        raise typer.BadParameter("expected a number above 0, or 'all'")
+    return int(text)
+
+
+def _check_dataset(name: str) -> None:
+    from automend_assets.datasets import discover
+
+    known = discover()
+    if name not in known:
+        raise typer.BadParameter(f"there is no dataset {name!r}; there is: {', '.join(known)}")
+
+
+@app.command()
+def cut(
+    dataset: DatasetName,
+    source: Annotated[
+        str, typer.Option(help="sample (bundled, offline), hub (streamed from the Hugging Face Hub) or file.")
+    ] = "sample",
+    path: Annotated[str | None, typer.Option(help="The file to read, for source 'file'.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Another Hub dataset in the same layout.")] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Branch, tag or commit on the Hub; pinned to its commit. Default: main."),
+    ] = None,
+    rows: Annotated[str, typer.Option(help="Sample size, or 'all'.")] = "5000",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and of the balancing.")] = 42,
+    shuffle_buffer: Annotated[
+        int, typer.Option(min=1, help="Rows in memory to shuffle the stream.")
+    ] = 10_000,
+) -> None:
+    """Cut a version: pin what goes in, number it, make it a partition. Prints the version's key, e.g. v0001."""
+    from automend_assets.automation.instance import open_instance
+    from automend_assets.datasets import CutRequest, SourceKind, discover
+    from automend_assets.versions.cutting import cut_version
+
+    _check_dataset(dataset)
+    if source not in SourceKind.__members__:
+        raise typer.BadParameter(
+            f"expected one of {', '.join(SourceKind.__members__)}", param_hint="--source"
+        )
+    request = CutRequest(
+        source=SourceKind[source],
+        path=path,
+        repo=repo,
+        revision=revision,
+        rows=_parse_rows(rows),
+        seed=seed,
+        shuffle_buffer=shuffle_buffer,
+    )
+    with _errors_for_people(), open_instance() as instance:
+        manifest = discover()[dataset].plan(request, _hub())
+        version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
+        people.print(f"{dataset} {version.key} is manifest {version.sha256}. To materialise it:")
+        people.print(f"  automend materialize {dataset} {version.key}")
+        people.print(
+            f"  DAGSTER_HOME={instance.root_directory} dagster asset materialize -m automend_assets.definitions"
+            f" --select 'group:{dataset}' --partition {version.key}",
+            soft_wrap=True,
+        )
+    print(version.key)
+
+
+@app.command()
+def versions(dataset: DatasetName) -> None:
+    """List the versions of a dataset: key, when it was cut, source, rows asked for, manifest."""
+    _check_dataset(dataset)
+    table = Table("version", "cut at", "source", "rows", "seed", "manifest")
+    with _errors_for_people():
+        for version in _ledger().versions(dataset):
+            manifest = version.manifest
+            table.add_row(
+                version.key,
+                version.created_at.isoformat(timespec="seconds"),
+                manifest.source.kind,
+                str(manifest.rows or "all"),
+                str(manifest.seed),
+                version.sha256[:12],
+            )
+    Console().print(table)
+
+
+@app.command()
+def materialize(dataset: DatasetName, version: VersionKey) -> None:
+    """Materialise and check every asset of one version, with progress and a summary."""
+    _check_dataset(dataset)
+    if not _materialize(dataset, version).success:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo() -> None:
+    """Cut a version of every dataset from the bundled samples, materialise everything, print what came out."""
+    from automend_assets.automation.instance import open_instance
+    from automend_assets.datasets import CutRequest, discover
+    from automend_assets.versions.cutting import cut_version
+
+    failed = []
+    for name, dataset in discover().items():
+        with _errors_for_people(), open_instance() as instance:
+            manifest = dataset.plan(CutRequest(), _hub())
+            version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
+        if not _materialize(name, version.key).success:
+            failed.append(name)
+    if failed:
+        people.print(f"[bold red]not finished:[/] {', '.join(failed)}")
+        raise typer.Exit(1)
+    people.print(
+        f"Next: [bold]make ui[/] opens Dagster on the result; the artifacts are under {Settings().store_url}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def home() -> None:
+    """Make Dagster's home ready and print its folder: $DAGSTER_HOME, or data/dagster_home in the project."""
+    from automend_assets.automation.instance import ensure_dagster_home
+
+    print(ensure_dagster_home())
+
+
+@app.command()
+def settings() -> None:
+    """Show every setting, its value (secrets hidden) and what it does."""
+    table = Table("variable", "value", "meaning")
+    current = Settings()
+    for name, field in Settings.model_fields.items():
+        table.add_row(str(field.validation_alias), str(getattr(current, name)), field.description)
+    Console().print(table)
+    people.print(f"Read from the environment, and from .env here or in {project_root()}.", soft_wrap=True)
+
+
+def _ledger() -> Ledger:
+    from automend_assets.versions.ledger import Ledger
+
+    return Ledger(Settings().ledger_url.get_secret_value())
+
+
+def _store() -> Store:
+    from automend_assets.storage.store import Store
+
+    return Store(Settings().store_url)
+
+
+def _hub() -> HubResource:
+    from automend_assets.connectors.hub import HubResource
+
+    return HubResource(endpoint=Settings().hf_endpoint)
+
+
+def _materialize(dataset: str, version: str) -> RunOutcome:
+    from automend_assets.automation.instance import open_instance
+    from automend_assets.automation.progress import RunProgress, summary_table
+    from automend_assets.automation.runs import materialize_version
+    from automend_assets.definitions import build_defs
+
+    people.rule(f"{dataset} {version}", align="left")
+    with _errors_for_people(), open_instance() as instance:
+        with RunProgress(people) as progress:
+            outcome = materialize_version(
+                build_defs(),
+                dataset,
+                version,
+                instance=instance,
+                ledger=_ledger(),
+                on_entry=progress.show,
+            )
+        for step, message in outcome.failures.items():
+            people.print(f"[bold red]failed[/]  {step}: {message}", soft_wrap=True)
+        people.print(progress.checks)
+        if outcome.success:
+            summary = json.loads(_store().read_bytes(dataset, version, "run_summary.json"))
+            people.print(summary_table(f"{dataset} {version}", summary))
+    return outcome

@@ -1,0 +1,60 @@
+"""Assembles the code location from what the datasets' folders provide; nothing else belongs here.
+
+`defs` is what Dagster loads. Tests and the command line call `build_defs` for a fresh one with other resources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from automend_assets.automation.cut import cut_job
+from automend_assets.automation.jobs import automation_sensor, executor, materialize_job
+from automend_assets.connectors.hub import HubResource
+from automend_assets.connectors.slack import SlackResource
+from automend_assets.datasets import discover
+from automend_assets.settings import Settings, load_env_files
+from automend_assets.storage.io_managers import JsonIOManager, JsonLinesIOManager, ParquetIOManager
+from automend_assets.storage.resources import LedgerResource, StoreResource
+
+
+def default_resources(settings: Settings) -> dict[str, Any]:
+    """Every resource that an asset, a check or a job of this project asks for."""
+    store = StoreResource(url=settings.store_url)
+    return {
+        "store": store,
+        "ledger": LedgerResource(
+            url=_from_environment("AUTOMEND_LEDGER", settings.ledger_url.get_secret_value())
+        ),
+        "hub": HubResource(endpoint=settings.hf_endpoint),
+        "slack": SlackResource(),
+        "parquet_io": ParquetIOManager(store=store),
+        "jsonl_io": JsonLinesIOManager(store=store),
+        "json_io": JsonIOManager(store=store),
+    }
+
+
+def _from_environment(variable: str, default: str) -> str:
+    """An EnvVar where the variable is set, so that Dagster's UI shows its name and not its value."""
+    return dg.EnvVar(variable) if os.environ.get(variable) else default
+
+
+def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Build the definitions with the environment's settings, and `resource_overrides` in place of some resources."""
+    settings = Settings()
+    datasets = list(discover().values())
+    return dg.Definitions(
+        assets=[asset for dataset in datasets for asset in dataset.assets],
+        asset_checks=[check for dataset in datasets for check in dataset.checks],
+        jobs=[job(dataset) for dataset in datasets for job in (cut_job, materialize_job)],
+        sensors=[automation_sensor(dataset) for dataset in datasets],
+        resources={**default_resources(settings), **(resource_overrides or {})},
+        executor=executor(settings.executor),
+    )
+
+
+load_env_files()
+defs = build_defs()

@@ -1,0 +1,1 @@
+"""What the assets of every dataset share; what only one dataset does is in its own folder."""
