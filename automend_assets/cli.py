@@ -58,7 +58,7 @@ def _parse_rows(text: str) -> int:
 
 
 def _check_dataset(name: str) -> None:
-    from automend_assets.datasets import discover
+    from automend_assets.definitions import discover
 
     known = discover()
     if name not in known:
@@ -85,7 +85,8 @@ def cut(
 ) -> None:
     """Cut a version: pin what goes in, number it, make it a partition. Prints the version's key, e.g. v0001."""
     from automend_assets.automation.instance import open_instance
-    from automend_assets.datasets import CutRequest, SourceKind, discover
+    from automend_assets.definitions import discover
+    from automend_assets.pipeline.dataset import CutRequest, SourceKind
     from automend_assets.versions.cutting import cut_version
 
     _check_dataset(dataset)
@@ -146,7 +147,8 @@ def materialize(dataset: DatasetName, version: VersionKey) -> None:
 def demo() -> None:
     """Cut a version of every dataset from the bundled samples, materialise everything, print what came out."""
     from automend_assets.automation.instance import open_instance
-    from automend_assets.datasets import CutRequest, discover
+    from automend_assets.definitions import discover
+    from automend_assets.pipeline.dataset import CutRequest
     from automend_assets.versions.cutting import cut_version
 
     failed = []
@@ -206,13 +208,13 @@ def _materialize(dataset: str, version: str) -> RunOutcome:
     from automend_assets.automation.instance import open_instance
     from automend_assets.automation.progress import RunProgress, summary_table
     from automend_assets.automation.runs import materialize_version
-    from automend_assets.definitions import build_defs
+    from automend_assets.definitions import defs
 
     people.rule(f"{dataset} {version}", align="left")
     with _errors_for_people(), open_instance() as instance:
         with RunProgress(people) as progress:
             outcome = materialize_version(
-                build_defs(),
+                defs,
                 dataset,
                 version,
                 instance=instance,

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from automend_assets import datasets
 from automend_assets.automation.cut import cut_job
 from automend_assets.automation.jobs import automation_sensor, executor, materialize_job
 from automend_assets.connectors.hub import HubResource
 from automend_assets.connectors.slack import SlackResource
-from automend_assets.datasets import discover
+from automend_assets.pipeline.dataset import Dataset
 from automend_assets.settings import Settings, load_env_files
 from automend_assets.storage.io_managers import JsonIOManager, JsonLinesIOManager, ParquetIOManager
 from automend_assets.storage.resources import LedgerResource, StoreResource
@@ -42,15 +45,21 @@ def _from_environment(variable: str, default: str) -> str:
     return dg.EnvVar(variable) if os.environ.get(variable) else default
 
 
+def discover() -> dict[str, Dataset]:
+    """Import the `assets` module of every dataset's folder and return the datasets by name, in name order."""
+    folders = sorted(module.name for module in pkgutil.iter_modules(datasets.__path__) if module.ispkg)
+    return {name: importlib.import_module(f"{datasets.__name__}.{name}.assets").DATASET for name in folders}
+
+
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Build the definitions with the environment's settings, and `resource_overrides` in place of some resources."""
     settings = Settings()
-    datasets = list(discover().values())
+    found = list(discover().values())
     return dg.Definitions(
-        assets=[asset for dataset in datasets for asset in dataset.assets],
-        asset_checks=[check for dataset in datasets for check in dataset.checks],
-        jobs=[job(dataset) for dataset in datasets for job in (cut_job, materialize_job)],
-        sensors=[automation_sensor(dataset) for dataset in datasets],
+        assets=[asset for dataset in found for asset in dataset.assets],
+        asset_checks=[check for dataset in found for check in dataset.checks],
+        jobs=[job(dataset) for dataset in found for job in (cut_job, materialize_job)],
+        sensors=[automation_sensor(dataset) for dataset in found],
         resources={**default_resources(settings), **(resource_overrides or {})},
         executor=executor(settings.executor),
     )

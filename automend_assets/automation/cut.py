@@ -7,7 +7,7 @@ of a cut are in `versions.cutting`, for the command line too.
 import dagster as dg
 
 from automend_assets.connectors.hub import HubResource
-from automend_assets.datasets import CutRequest, Dataset
+from automend_assets.pipeline.dataset import CutRequest, Dataset
 from automend_assets.storage.resources import LedgerResource, StoreResource
 from automend_assets.versions.cutting import cut_version
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import dagster as dg
 
-from automend_assets.datasets import Dataset
+from automend_assets.pipeline.dataset import Dataset
 
 
 def materialize_job(dataset: Dataset) -> dg.UnresolvedAssetJobDefinition:

@@ -26,7 +26,7 @@ def dataset_asset(
 
     `io` is the form of the file: parquet, jsonl or json.
     """
-    return dg.asset(
+    decorate: Callable[..., dg.AssetsDefinition] = dg.asset(
         key_prefix=dataset,
         group_name=dataset,
         partitions_def=versions_of(dataset),
@@ -35,6 +35,7 @@ def dataset_asset(
         **definition_defaults(),
         **definition,
     )
+    return decorate
 
 
 def dataset_out(dataset: str, *, kinds: set[str], io: str, **definition: Any) -> dg.AssetOut:

@@ -21,7 +21,6 @@ from automend_assets.contracts.balancing import (
 from automend_assets.contracts.bias import bias_report as report_bias
 from automend_assets.contracts.bias_plot import bias_plot
 from automend_assets.contracts.checks import contract_checks, reconciliation_check, table_schema
-from automend_assets.datasets import CutRequest, Dataset
 from automend_assets.datasets.glaive.card import CARD
 from automend_assets.datasets.glaive.chatml import chatml_lines, tool_message_lines
 from automend_assets.datasets.glaive.contract import CONTRACT
@@ -29,6 +28,7 @@ from automend_assets.datasets.glaive.parse import process
 from automend_assets.datasets.glaive.source import read_source, resolve_source
 from automend_assets.pipeline.accounts import account_of_frame, account_of_lines
 from automend_assets.pipeline.assets import RETRIES, dataset_asset, dataset_out, failing_for_good, picture
+from automend_assets.pipeline.dataset import CutRequest, Dataset
 from automend_assets.pipeline.release import release_asset, run_summary_asset
 from automend_assets.settings import Settings
 from automend_assets.storage.io_managers import StagedFile

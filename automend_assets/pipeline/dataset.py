@@ -1,0 +1,68 @@
+"""What a dataset's folder hands to the rest: a `Dataset`; and what is asked of it when a version is cut.
+
+A folder `datasets/<name>/` with an `assets.py` that defines `DATASET` is found and wired without a change anywhere
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from automend_assets.connectors.hub import HubResource
+    from automend_assets.contracts.contract import Contract
+    from automend_assets.versions.manifest import Manifest
+
+
+class SourceKind(Enum):
+    """Where the rows of a version come from."""
+
+    sample = "sample"
+    hub = "hub"
+    file = "file"
+
+
+class CutRequest(dg.Config):
+    """What somebody asks for when a version is cut; the manifest pins what was found for it.
+
+    It is the form of the cut job in the UI and the options of `automend cut`.
+    """
+
+    source: SourceKind = Field(
+        default=SourceKind.sample,
+        description="sample: bundled, offline. hub: streamed from the Hugging Face Hub. file: a local file.",
+    )
+    path: str | None = Field(
+        default=None, description="For source 'file': a JSON array, JSON lines or Parquet; may be gzipped."
+    )
+    repo: str | None = Field(
+        default=None, description="For source 'hub': another dataset in the same layout."
+    )
+    revision: str | None = Field(
+        default=None,
+        description="For source 'hub': branch, tag or commit; resolved and pinned to its commit.",
+    )
+    rows: int = Field(default=5_000, ge=0, description="Sample size; 0 for every row of the source.")
+    seed: int = Field(default=42, ge=0, description="Seed of the shuffle and of the balancing.")
+    shuffle_buffer: int = Field(
+        default=10_000, ge=1, description="Rows held in memory to shuffle the stream."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the dataset; see its page.")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What one dataset's folder provides."""
+
+    name: str
+    contract: Contract
+    assets: Sequence[dg.AssetsDefinition]
+    checks: Sequence[dg.AssetChecksDefinition]
+    plan: Callable[[CutRequest, HubResource], Manifest]
+    """Turn a request into a manifest: resolve revisions, hash files, check options."""
