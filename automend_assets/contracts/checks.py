@@ -97,7 +97,7 @@ def contract_checks(
         required_resource_keys={"store", "ledger", "slack"},
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        version = context.partition_key
+        version = _version(context)
         store = context.resources.store.get()
         selected = {check.name for check in context.selected_asset_check_keys}
         frame = store.scan_parquet(contract.dataset, version, f"{contract.asset}.parquet")
@@ -139,7 +139,7 @@ def reconciliation_check(
         required_resource_keys={"store"},
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        yield _reconciliation_result(key, reconcile(context.resources.store.get(), context.partition_key))
+        yield _reconciliation_result(key, reconcile(context.resources.store.get(), _version(context)))
 
     return checks
 
@@ -167,6 +167,15 @@ def table_schema(contract: Contract) -> dg.TableSchema:
 def when_checked() -> dg.AutomationCondition[Any]:
     """Materialise when something upstream is new, unless a blocking check of it has failed or has not run."""
     return dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+
+
+def _version(context: dg.AssetCheckExecutionContext) -> str:
+    if not context.has_partition_key:
+        raise dg.Failure(
+            "These checks are about one version, and the run has none: launch it with the tag"
+            " dagster/partition, such as v0001, or materialize the asset for a version."
+        )
+    return context.partition_key
 
 
 def _expected(contract: Contract, ledger: Any, store: ArtifactStore, version: str) -> int:
