@@ -84,11 +84,16 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class CardConfig:
-    """One way to load the dataset: the configuration's name, its file, and what a row of it is."""
+    """One way to load the dataset: the configuration's name, its file, and what a row of it is.
+
+    `features` declares the columns as the card's `dataset_info` spells them (`Features._to_yaml_list`), for a
+    file whose columns must not be left to inference: Arrow gives every object the keys of all of them.
+    """
 
     name: str
     file: str
     description: str
+    features: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +291,13 @@ def _front_matter(contract: Contract, text: CardText, rows: int) -> str:
             | ({"default": True} if config is text.configs[0] else {})
             for config in text.configs
         ],
+        # The card's model leaves out what is None.
+        dataset_info=[
+            {"config_name": config.name, "features": [dict(feature) for feature in config.features]}
+            for config in text.configs
+            if config.features
+        ]
+        or None,
     )
     return f"{data.to_yaml()}\n"
 

@@ -75,7 +75,12 @@ TEXT = CardText(
     tags=("tool-use",),
     configs=(
         CardConfig("chatml", "chatml.jsonl", "one conversation"),
-        CardConfig("tool_messages", "tool_messages.jsonl", "one conversation with tools"),
+        CardConfig(
+            "tool_messages",
+            "tool_messages.jsonl",
+            "one conversation with tools",
+            features=({"name": "n", "dtype": "float64"}, {"name": "call", "dtype": "json"}),
+        ),
     ),
     made=("Parsed.", "Checked."),
     limitations=("Toys only.",),
@@ -105,7 +110,7 @@ def fill(store: Store, *, version: str = "v0001") -> None:
         file.write_bytes(b'{"messages":[],"tier":"simple"}\n{"messages":[{}],"tier":null}\n')
     with store.write("toys", version, "tool_messages.jsonl") as file:
         # No line feed at the end: still two lines.
-        file.write_bytes(b'{"n":1}\n{"n":1.5,"extra":true}')
+        file.write_bytes(b'{"n":1,"call":{"a":1}}\n{"n":1.5,"call":{"b":2}}')
     with store.write("toys", version, "bias_report.json") as file:
         file.write_bytes(b"{}\n")
 
@@ -124,7 +129,7 @@ def test_artifacts_are_described_as_they_are(any_store: Store) -> None:
     assert (processed.name, processed.rows) == ("processed_records", 10)
     assert processed.schema == {"row_number": "Int64", "tier": "String"}
     assert (chatml.rows, chatml.schema) == (2, {"messages": "array", "tier": "null or string"})
-    assert (tools.rows, tools.schema) == (2, {"n": "integer or number", "extra": "boolean"})
+    assert (tools.rows, tools.schema) == (2, {"n": "integer or number", "call": "object"})
     assert (bias.rows, bias.schema) == (None, None)
 
 
@@ -327,5 +332,7 @@ def test_datasets_loads_the_folder_by_its_card(
     assert datasets.get_dataset_config_names(folder) == ["chatml", "tool_messages"]
     loaded = datasets.load_dataset(folder, "tool_messages", split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["n"] == [1, 1.5]
+    # Left to inference, the first call would have a "b" of null.
+    assert list(loaded["call"]) == [{"a": 1}, {"b": 2}]
     default = datasets.load_dataset(folder, split="train", cache_dir=str(tmp_path / "cache"))
     assert default["tier"] == ["simple", None]
