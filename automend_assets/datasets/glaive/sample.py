@@ -668,6 +668,7 @@ def _say_call(rng: Random, chat: _Chat, function: _Function, call: Call, text: s
 def _respond(rng: Random, chat: _Chat, function: _Function, call: Call) -> str:
     """Add the function's response; give what it says in words, empty if it reports a failure."""
     point = rng.random()
+    response: dict[str, Any] | str
     if point < 0.03:
         response, keywords = rng.choice(texts.ERROR_RESPONSES)
         words, chat.error_response = "", True
@@ -678,8 +679,12 @@ def _respond(rng: Random, chat: _Chat, function: _Function, call: Call) -> str:
         chat.keywords.update(keywords)
     else:
         response, words = _result(rng, function, call)
-    style = rng.random()
-    text = json.dumps(response, indent=2, ensure_ascii=False) if style < 0.03 else _encode(response)
+    if isinstance(response, str):
+        text = response
+    elif rng.random() < 0.03:
+        text = json.dumps(response, indent=2, ensure_ascii=False)
+    else:
+        text = _encode(response)
     chat.parts.append(f"FUNCTION RESPONSE: {text}")
     chat.turns.append(Turn("tool", text))
     return words

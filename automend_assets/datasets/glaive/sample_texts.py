@@ -200,6 +200,9 @@ TEXTS = (
     "def area(r):\n    return {'r': r, 'area': 3.14 * r ** 2}",
     "```python\nprint({'a': [1, 2, {'b': '}'}]})\n```",
     "C:\\Users\\maria\\notes.txt",
+    "C:\\Temp\\'new'\\",
+    "' starts it, and it ends with the owners'",
+    "the transcript began with ASSISTANT: hello",
     "naïve café – 12 € für Frau Müller",
     "今日は会議があります。",
     "👩‍🔬 the samples are in, see 'tray 4'",
@@ -429,20 +432,22 @@ BEFORE_CALL = (
     "Right away!",
 )
 
-# What a function says that could not do its work, as JSON objects.
-ERROR_RESPONSES: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
+# What a function says that could not do its work; with the error keywords in it.
+ERROR_RESPONSES: tuple[tuple[dict[str, Any] | str, tuple[str, ...]], ...] = (
     ({"error": "The reference is unknown"}, ("error",)),
     ({"error": {"code": 404, "message": "record not found"}}, ("error", "not found")),
     ({"status": "error", "message": "Invalid value for the given field"}, ("error", "invalid")),
     ({"status": "failed", "reason": "the partner's service is closed"}, ("failed",)),
     ({"success": False, "message": "The quota of this month is used up"}, ()),
     ({"error": "upstream raised an Exception", "code": 500}, ("error", "exception")),
+    ("Error: the service did not answer in time", ("error",)),
 )
 # What looks like one at first sight, and is not.
-QUIET_RESPONSES: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
+QUIET_RESPONSES: tuple[tuple[dict[str, Any] | str, tuple[str, ...]], ...] = (
     ({"error": None, "result": "complete"}, ("error", "null")),
     ({"status": "success", "error_rate": 0.02, "failed_logins": 0}, ()),
     ({"success": True, "message": "exceptional, nonetheless final"}, ()),
+    ("42 pieces, nonetheless {sold out}", ()),
 )
 ERROR_REPLIES = (
     ErrorText("I'm sorry, the {noun} could not be handled this time. Shall I try another value?", ()),
