@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         str | None,
         Field(
             validation_alias="AUTOMEND_DVC_REMOTE",
-            description="Name of the DVC remote that releases are pushed to; unset, they are only pinned.",
+            description="DVC remote that releases are pushed to: a name, URL or absolute path. Unset: only pinned.",
         ),
     ] = None
     hf_endpoint: Annotated[

@@ -16,7 +16,7 @@ from automend_assets.settings import Settings, project_root
 from automend_assets.storage.quarantine import count_by_reason
 from automend_assets.storage.resources import LedgerResource, StoreResource
 from automend_assets.storage.store import Store
-from automend_assets.versions.cutting import load_manifest
+from automend_assets.versions.cutting import MANIFEST_NAME, load_manifest
 from automend_assets.versions.pins import find_project, pin, write_metrics
 from automend_assets.versions.release import (
     CARD_FILE,
@@ -113,7 +113,7 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
             store.get(),
             dataset,
             version,
-            [CARD_FILE, *(artifact.file for artifact in artifacts)],
+            [CARD_FILE, MANIFEST_NAME, *(artifact.file for artifact in artifacts)],
             project,
             remote=Settings().dvc_remote,
         )

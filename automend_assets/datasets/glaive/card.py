@@ -14,6 +14,7 @@ CARD = CardText(
             "tool_messages",
             "tool_messages.jsonl",
             "A whole conversation in the form that trainers take: `messages` with tool calls and replies, `tools`.",
+            features=({"name": "messages", "list": "json"}, {"name": "tools", "dtype": "string"}),
         ),
         CardConfig(
             "chatml",
@@ -42,16 +43,20 @@ CARD = CardText(
         "`has_error_handling` goes by words and by the content of function responses, not by meaning.",
     ),
     loading="""\
-Arrow gives every object of a column the keys of all of them, so the arguments of a call would gain null keys that
-nobody wrote. Load the trainer form with these features:
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("FOLDER OF THIS CARD", "tool_messages", split="train")
+```
+
+TRL's `SFTTrainer` takes the result as it is; it decodes `tools` itself. To load the file without its card, pass the
+card's features: left to inference, Arrow may give the arguments of a call null keys that nobody wrote.
 
 ```python
-from datasets import Features, Json, List, Value, load_dataset
+from datasets import Features, Json, List, Value
 
 features = Features({"messages": List(Json()), "tools": Value("string")})
 dataset = load_dataset("json", data_files="tool_messages.jsonl", features=features, split="train")
 ```
-
-TRL's `SFTTrainer` takes the result as it is; it decodes `tools` itself.
 """,
 )
