@@ -8,11 +8,12 @@ errors that say what to do. What does not: what is in the files (each dataset's 
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
 import dagster as dg
@@ -130,9 +131,8 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         )
         files = []
         while page:
-            response = self._persist(target, partial(self._request, page))
-            files += [HubFile(e["path"], e["size"]) for e in response.json() if e["type"] == "file"]
-            page = response.links.get("next", {}).get("url")
+            entries, page = self._persist(target, partial(self._page, page))
+            files += [HubFile(entry["path"], entry["size"]) for entry in entries if entry["type"] == "file"]
         return sorted(files, key=lambda file: file.path)
 
     def open(
@@ -143,6 +143,10 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         A connection that breaks is taken up again at the byte where it broke. Use it as a context manager.
         """
         return _HubStream(self, _Target(repo, repo_type, revision, file.path), file.size)
+
+    def _page(self, url: str) -> tuple[list[dict[str, Any]], str | None]:
+        response = self._request(url)
+        return response.json(), response.links.get("next", {}).get("url")
 
     def _request(self, url: str, *, stream: bool = False, **headers: str) -> httpx2.Response:
         """GET through the session of `huggingface_hub`, whose own calls have no timeout or no retry where
@@ -206,7 +210,8 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         asked = f", which asks to wait {failure.retry_after:.0f} s" if failure.retry_after else ""
         last = HubUnreachable(
             f"The Hub at {self.endpoint} gave no usable answer in {attempts} attempt(s) "
-            f"(last: {failure}{asked}): check the network, the proxy and HF_ENDPOINT and run this again, or work offline with `--source sample`."
+            f"(last: {failure}{asked}): check the network, the proxy and HF_ENDPOINT and run this again, "
+            f"or work offline with `--source sample`."
         )
         last.retry_after = failure.retry_after
         raise last from None
@@ -226,12 +231,15 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         repo = f"the {target.repo_type} {target.repo} on {self.endpoint}"
         if isinstance(error, errors.OfflineModeIsEnabled):
             return HubOffline(
-                f"HF_HUB_OFFLINE forbids reading {repo}: unset it, or use `--source sample` or `--source file`."
+                f"HF_HUB_OFFLINE forbids reading {repo}: unset it, or use `--source sample` or "
+                f"`--source file`."
             )
         if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | errors.HFValidationError):
             return HubRepoMissing(
                 f"No request can be made for {repo}: check HF_ENDPOINT and OWNER/NAME ({error})."
             )
+        if isinstance(error, json.JSONDecodeError):
+            return HubUnreachable("an answer that is not the Hub's, as of a proxy or a login page")
         if not isinstance(error, errors.HfHubHTTPError):
             return HubUnreachable(type(error).__name__) if isinstance(error, httpx2.HTTPError) else error
 
@@ -257,8 +265,8 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
             )
         if isinstance(error, errors.RevisionNotFoundError):
             return HubRevisionMissing(
-                f"Revision {target.revision} of {repo} does not exist (any more): see {page}/commits/main and "
-                f"cut a new version with `--revision`."
+                f"Revision {target.revision} of {repo} does not exist (any more): see {page}/commits/main "
+                f"and cut a new version with `--revision`."
             )
         if isinstance(error, errors.EntryNotFoundError):
             return HubFileMissing(

@@ -143,8 +143,8 @@ def read_source(
 def shuffled(rows: Iterator[_T], *, seed: int, buffer_rows: int) -> Iterator[_T]:
     """Yield `rows` in random order, each drawn from a buffer of the `buffer_rows` that come next.
 
-    Not by `datasets.IterableDataset.shuffle`, whose algorithm is its own affair and has changed between
-    releases: the same manifest would give other rows after an upgrade. Only `random.Random.random` is used
+    Not by `datasets.IterableDataset.shuffle`, whose order changes between releases (huggingface/datasets
+    #8194): the same manifest would give other rows after an upgrade. Only `random.Random.random` is used
     here, whose sequence for a seed Python promises to keep.
     """
     draw = random.Random(seed).random  # noqa: S311
