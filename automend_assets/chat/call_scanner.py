@@ -36,6 +36,7 @@ an integer beyond 64 bits                               malformed  ``number_out_
 one argument given twice                                malformed  ``duplicate_argument``
 any other text that is not JSON                         malformed  ``arguments_not_json``
 nested deeper than 64 levels                            malformed  ``too_deep``
+whatever follows the 64th call of a turn                malformed  ``too_many_calls``
 no name, or a name that is not a string                 malformed  ``missing_name``
 other keys beside the two, or both synonyms             malformed  ``unknown_call_form``
 no JSON object after the tag                            malformed  ``not_a_call_object``
@@ -58,6 +59,9 @@ RAW_CHARS = 100
 """Characters of a malformed call that are kept."""
 
 MAX_DEPTH = 64
+MAX_CALLS = 64
+"""Calls of one turn that are read. Each may be scanned to the end of the turn, so their number has to be bounded."""
+
 _MAX_EDITS = 64
 _MAX_EDIT_CHARS = 8_192
 
@@ -104,11 +108,11 @@ def find_calls(text: str) -> tuple[str, list[Call]]:
     """
     start = text.find(TAG)
     if start < 0:
-        return _find_spelled(text)
+        return _find_untagged(text)
     before = text[:start].rstrip()
     calls: list[Call] = []
     after: list[str] = []
-    while start >= 0:
+    while start >= 0 and len(calls) < MAX_CALLS:
         position = start + len(TAG)
         limit = text.find(TAG, position)
         found, end = _read_tagged(text, position, len(text) if limit < 0 else limit)
@@ -118,6 +122,8 @@ def find_calls(text: str) -> tuple[str, list[Call]]:
         rest = text[end : None if start < 0 else start].strip()
         if rest and rest != "</functioncall>":
             after.append(rest)
+    if start >= 0:
+        calls.append(Call(None, None, "too_many_calls", (), text[start : start + RAW_CHARS]))
     if before:
         calls = [_with_code(call, "recovered:text_before_call") for call in calls]
     if after:
@@ -125,33 +131,20 @@ def find_calls(text: str) -> tuple[str, list[Call]]:
     return "\n".join([before, *after]) if before and after else before or "\n".join(after), calls
 
 
-def may_hold_untagged_call(text: str) -> bool:
-    """Whether :func:`find_untagged` is worth asking: a cheap necessary condition."""
-    return "to=" in text or "recipient=" in text or ('"name"' in text and "{" in text)
-
-
-def find_untagged(text: str) -> tuple[str, list[Call]]:
-    """Calls of a turn that has no tag: another syntax, or the bare JSON object."""
-    if "to=" in text or "recipient=" in text:
-        match = _FOREIGN.search(text)
-        if match:
-            before = text[: match.start()].rstrip()
-            call = _read_foreign(match[1], text[match.end() :])
-            if before:
-                call = _with_code(call, "recovered:text_before_call")
-            return before, [call]
+def _find_untagged(text: str) -> tuple[str, list[Call]]:
+    """Calls of a turn that has no tag: another spelling of it, another syntax, or the bare JSON object."""
+    if "<" in text and (match := _TAG_SPELLINGS.search(text)) and not match[0].startswith("</"):
+        rest, calls = find_calls(_TAG_SPELLINGS.sub(lambda m: "" if m[0][1] == "/" else TAG, text))
+        return rest, [_with_code(call, "recovered:tag_spelling") for call in calls]
+    if ("to=" in text or "recipient=" in text) and (match := _FOREIGN.search(text)):
+        before = text[: match.start()].rstrip()
+        call = _read_foreign(match[1], text[match.end() :])
+        return before, [_with_code(call, "recovered:text_before_call") if before else call]
     if text.startswith("{") and '"name"' in text and ('"arguments"' in text or '"parameters"' in text):
         calls, end = _read_tagged(text, 0, len(text))
         if not text[end:].strip():
             return "", [_with_code(call, "recovered:missing_tag") for call in calls]
     return text, []
-
-
-def _find_spelled(text: str) -> tuple[str, list[Call]]:
-    if "<" not in text or (match := _TAG_SPELLINGS.search(text)) is None or match[0].startswith("</"):
-        return text, []
-    rest, calls = find_calls(_TAG_SPELLINGS.sub(lambda m: "" if m[0][1] == "/" else TAG, text))
-    return rest, [_with_code(call, "recovered:tag_spelling") for call in calls]
 
 
 def _with_code(call: Call, code: str) -> Call:
@@ -485,9 +478,12 @@ def _complete(text: str, accept: Callable[[Any], bool]) -> Any:
     text = text.strip()
     if len(text) > _MAX_EDIT_CHARS:
         raise _Malformed("unbalanced_braces")
-    places = [m.start() for m in _TOKEN_OR_COMMA.finditer(text) if m[0] in (",", "}", "]")][: _MAX_EDITS + 1]
-    if len(places) > _MAX_EDITS:
-        raise _Malformed("unbalanced_braces")
+    places: list[int] = []
+    for match in _TOKEN_OR_COMMA.finditer(text):
+        if match[0] == '"' or len(places) > _MAX_EDITS:
+            raise _Malformed("truncated_call" if match[0] == '"' else "unbalanced_braces")
+        if match[0] in (",", "}", "]"):
+            places.append(match.start())
     readings: dict[bytes, Any] = {}
     for place in (*places, len(text)):
         try:

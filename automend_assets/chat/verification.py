@@ -237,7 +237,9 @@ def _compile_object(schema: Mapping[str, Any], depth: int) -> Checker:
     def check(value: Any, path: str, errors: list[ArgumentError]) -> None:
         if type(value) is not dict:
             return
-        errors += [ArgumentError(MISSING_REQUIRED, f"{path}.{name}") for name in required if name not in value]
+        errors += [
+            ArgumentError(MISSING_REQUIRED, f"{path}.{name}") for name in required if name not in value
+        ]
         for name, item in value.items():
             part = checkers.get(name, others)
             if part is not _anything:

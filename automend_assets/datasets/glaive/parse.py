@@ -115,7 +115,7 @@ system, chat                   as upstream wrote them
 num_turns                      user turns
 num_calls                      calls, malformed ones included
 complexity_tier                none (no call), malformed (one call, malformed), simple (one call, at most 2 arguments),
-                               moderate (one call, more arguments), complex (2 calls or more)
+                               moderate (one call, more arguments, or written as no object), complex (2 calls or more)
 has_parallel                   several calls in one assistant turn
 has_malformed                  a call is not usable
 function_calls                 ``[{"name", "arguments"}]``; a malformed one is
@@ -168,8 +168,8 @@ ERROR_KEYWORDS = (
     "undefined",
     "not found",
 )
-MAX_ROW_CHARACTERS = 1_000_000
-"""Longer rows (400 times the mean) go to quarantine: nobody trains on a conversation of that size."""
+MAX_ROW_BYTES = 200_000
+"""Longer rows (80 times the mean) go to quarantine: nobody trains on a conversation of that size."""
 
 QUOTED_CHARACTERS = 1_000
 
@@ -179,18 +179,15 @@ _LOOSE_MARKER = re.compile(
     r"(?<=<\|endoftext\|>)\s*+(USER|ASSISTANT|FUNCTION RESPONSE):|(?<!\n)\n(FUNCTION RESPONSE):"
 )
 _STRAY_MARKER = re.compile(r"(?:^|\n)[ \t]*+(?:USER|ASSISTANT|FUNCTION RESPONSE):")
-_BLANK_LINE = re.compile(r"\n[ \t]*+\n[ \t\n]*+(?=\{)")
-_ERROR_WORDS = r"error|invalid|failed|null|none|exception|traceback|undefined|not found"
-_ERROR_KEYWORD = re.compile(rf"\b(?:{_ERROR_WORDS})\b", re.IGNORECASE)
-_CONDITIONAL_ERROR = re.compile(r"\b(?:if|when)\b.{0,30}(?:error|fail|invalid)", re.IGNORECASE)
-_RESPONSE_ERROR = re.compile(
-    r"\b(?:error|errors|invalid|fail|failed|failure|exception|traceback|undefined|unable|not found)\b",
+_BLANK_LINE = re.compile(r"\n\n(?=[ \t]*+\{)")
+# For polars. The first is a necessary condition of the others, without Unicode classes: a tenth of the chats pass it.
+_ANY_ERROR_WORD = r"(?i-u:error|invalid|fail|null|none|exception|traceback|undefined|not found)"
+_CONDITIONAL_ERROR = r"(?i)\b(?:if|when)\b.{0,30}(?:error|fail|invalid)"
+_FAILURE = re.compile(
+    r"\b(?:errors?|invalid|fail(?:ed|ure|s)?|exception|traceback|undefined|unable|unsuccessful|not[ _]found)\b",
     re.IGNORECASE,
 )
-_ERROR_STATUSES = frozenset(
-    {"error", "fail", "failed", "failure", "invalid", "not found", "not_found", "unsuccessful"}
-)
-_ERROR_KEYS = ("error", "errors", "exception", "traceback", "error_message", "error_code", "errormessage")
+_ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback", "error_message", "error_code"})
 _PROMPT_CACHE = 2_048
 
 
@@ -204,32 +201,27 @@ class Definition(NamedTuple):
 class Prompt(NamedTuple):
     """What a system prompt declares."""
 
-    message: str
+    message: dict[str, Any] | None
     names: list[str]
     signatures: str
     tools: str | None
     definitions: dict[str, list[Definition]]
     invalid: int
 
-
-class Turn(NamedTuple):
-    role: str
-    text: str
-    ended: bool
+    @property
+    def repeats(self) -> bool:
+        """Whether a name is declared twice."""
+        return len(self.definitions) < len(self.names)
 
 
 @lru_cache(maxsize=_PROMPT_CACHE)
 def parse_prompt(system: str | None) -> Prompt:
     """The functions of a system prompt and its words without them. Never fails: what cannot be read is counted."""
-    if not system:
-        return Prompt("", [], "{}", None, {}, 0)
-    text = system.removeprefix("SYSTEM:")
+    text = (system or "").removeprefix("SYSTEM:").strip()
     start = text.find("{")
-    if start < 0:
-        return Prompt(text.strip(), [], "{}", None, {}, 0)
-    functions, invalid = _read_functions(text[start:])
+    functions, invalid = _read_functions(text[start:]) if start >= 0 else ([], 0)
     if not functions:
-        return Prompt(text.strip(), [], "{}", None, {}, invalid)
+        return Prompt(_system_message(text), [], "{}", None, {}, invalid)
     names: list[str] = []
     signatures: dict[str, dict[str, Any]] = {}
     definitions: dict[str, list[Definition]] = {}
@@ -251,8 +243,12 @@ def parse_prompt(system: str | None) -> Prompt:
         names.append(name)
         definitions.setdefault(name, []).append(Definition(parameters, compile_arguments(parameters)))
         tools.append({"type": "function", "function": _tool_function(function, parameters)})
-    words = text[:start].strip().removesuffix("-").rstrip()
-    return Prompt(words, names, _dumps(signatures), _dumps(tools), definitions, invalid)
+    words = text[:start].rstrip().removesuffix("-").rstrip()
+    return Prompt(_system_message(words), names, _dumps(signatures), _dumps(tools), definitions, invalid)
+
+
+def _system_message(words: str) -> dict[str, Any] | None:
+    return {"role": "system", "content": words} if words else None
 
 
 def _dumps(value: Any) -> str:
@@ -284,7 +280,7 @@ def _read_functions(text: str) -> tuple[list[dict[str, Any]], int]:
     functions: list[dict[str, Any]] = []
     invalid = 0
     # One blank line stands between definitions and none inside; so one that is damaged does not take the next along.
-    for piece in _BLANK_LINE.split(text) if "\n\n{" in text or "\n \n" in text else (text,):
+    for piece in _BLANK_LINE.split(text):
         if (function := _as_function(piece)) is not None:
             functions.append(function)
             continue
@@ -314,29 +310,31 @@ def _as_function(text: str) -> dict[str, Any] | None:
     return value
 
 
-def split_turns(chat: str) -> tuple[str, list[Turn], list[str]]:
-    """Text before the first turn, the turns, and what was repaired.
+Turn = tuple[str, str, bool]
+"""Role as upstream writes it; text without role, end mark and the space around it; whether it had its end mark."""
 
-    A turn's text is without its role, its end mark and the space around it; ``ended`` tells whether it had its mark.
-    """
+
+def split_turns(chat: str) -> tuple[str, list[Turn], list[str]]:
+    """Text before the first turn, the turns, and codes of what was repaired in their markers."""
     pieces = _MARKER.split(f"\n\n{chat}")
     recovered: list[str] = []
-    markers = chat.count("ASSISTANT:") + chat.count("USER:") + chat.count("FUNCTION RESPONSE:")
-    if markers != len(pieces) // 2:
-        spaced = _LOOSE_MARKER.sub(lambda match: f"\n\n{match[1] or match[2]}:", chat)
-        if spaced != chat:
-            respaced = _MARKER.split(f"\n\n{spaced}")
-            if len(respaced) > len(pieces):
-                recovered.append("recovered:turn_marker_spacing")
-                pieces = respaced
+    if _count_roles(chat) != len(pieces) // 2:
+        spaced = _MARKER.split(_LOOSE_MARKER.sub(lambda match: f"\n\n{match[1] or match[2]}:", f"\n\n{chat}"))
+        if len(spaced) > len(pieces):
+            recovered.append("recovered:turn_marker_spacing")
+            pieces = spaced
     turns: list[Turn] = []
     for index in range(1, len(pieces), 2):
         text = pieces[index + 1].strip()
-        ended = text.endswith(END_MARK)
-        if ended:
-            text = text[: -len(END_MARK)].rstrip()
-        turns.append(Turn(pieces[index], text, ended))
+        if text.endswith(END_MARK):
+            turns.append((pieces[index], text[: -len(END_MARK)].rstrip(), True))
+        else:
+            turns.append((pieces[index], text, False))
     return pieces[0].strip(), turns, recovered
+
+
+def _count_roles(text: str) -> int:
+    return text.count("ASSISTANT:") + text.count("USER:") + text.count("FUNCTION RESPONSE:")
 
 
 class Record(NamedTuple):
@@ -349,137 +347,152 @@ class Record(NamedTuple):
     has_function_error_response: bool
     recovered: list[str]
     errors: list[str]
-    call_errors: list[dict[str, Any]]
-    num_invalid_calls: int
     messages: list[dict[str, Any]]
-    workflow: list[dict[str, Any]]
 
 
 def parse_record(prompt: Prompt, chat: str) -> Record:
-    """The conversation of one row. Never fails; what is wrong is in the record, coded."""
+    """The conversation of one row. Never fails: what is wrong with it is in the record, coded."""
     before, turns, recovered = split_turns(chat)
-    errors: list[str] = ["text_before_first_turn"] if before else []
-    end_marks = chat.count(END_MARK)
-    calls: list[Call] = []
-    call_errors: list[dict[str, Any]] = []
-    messages: list[dict[str, Any]] = []
-    if prompt.message:
-        messages.append({"role": "system", "content": prompt.message})
-    num_turns = responses = most = invalid_calls = 0
-    error_response = False
-    previous = ""
-    waiting: list[str | None] = []
-    answered = 0
-    for turn in turns:
-        role, text, ended = turn
-        end_marks -= ended
-        if call_scanner.TAG in text and role != "ASSISTANT":
-            raw = text[text.find(call_scanner.TAG) :][: call_scanner.RAW_CHARS]
-            calls.append(Call(None, None, "call_outside_assistant_turn", (), raw))
+    conversation = _Conversation(prompt, recovered)
+    if before:
+        conversation.errors.append("text_before_first_turn")
+    for role, text, ended in turns:
         if role == "USER":
-            num_turns += 1
-            if ended:
-                errors.append("stray_end_mark")
-            if not text:
-                errors.append("empty_turn")
-            if previous == "USER":
-                errors.append("consecutive_user_turns")
-            if waiting and not answered:
-                errors.append("call_without_response")
-            waiting, answered = [], 0
-            messages.append({"role": "user", "content": text})
+            conversation.add_user(text, ended)
         elif role == "ASSISTANT":
-            if not previous:
-                errors.append("not_started_by_user")
-            if not ended:
-                recovered.append("recovered:missing_end_mark")
-            if waiting and previous == "ASSISTANT" and text and not text.strip("}]'\" "):
-                recovered.append("recovered:stray_brace_turn")
-                continue
-            text, found = call_scanner.find_calls(text)
-            if not found and call_scanner.may_hold_untagged_call(text):
-                text, found = call_scanner.find_untagged(text)
-            if not found and not text:
-                errors.append("empty_turn")
-            if found:
-                for index, call in enumerate(found):
-                    if call.error:
-                        call = found[index] = _adapt(call, prompt)
-                    recovered += call.codes
-                    if not call.error:
-                        problems = _verify(call, prompt)
-                        if problems:
-                            invalid_calls += 1
-                            number = len(calls) + index
-                            call_errors += [
-                                {"call": number, "name": call.name, "code": code, "path": path}
-                                for code, path in problems
-                            ]
-                calls += found
-            joins = previous == "ASSISTANT"
-            if joins and waiting and not found:
-                errors.append("call_without_response")
-            elif joins and not waiting and not found:
-                errors.append("split_assistant_turn")
-            elif not joins and waiting and not answered:
-                errors.append("call_without_response")
-            if joins and found and messages[-1]["role"] == "assistant":
-                message = messages[-1]
-                if text:
-                    message["content"] = f"{message['content']}\n{text}" if message["content"] else text
-            else:
-                message = {"role": "assistant", "content": text}
-                messages.append(message)
-            if found:
-                if not joins:
-                    waiting = []
-                waiting += [call.name for call in found]
-                answered = 0
-                most = max(most, len(waiting))
-                message.setdefault("tool_calls", []).extend(
-                    {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                    for call in found
-                    if not call.error
-                )
-            elif not joins:
-                waiting = []
+            conversation.add_assistant(text, ended)
         else:
-            responses += 1
-            if ended:
-                recovered.append("recovered:end_mark_after_response")
-            if answered >= len(waiting):
-                errors.append("response_without_call")
-            name = waiting[answered] if answered < len(waiting) else None
-            answered += 1
-            error_response = error_response or reports_error(text)
-            message = {"role": "tool", "content": text}
-            if name:
-                message["name"] = name
-            messages.append(message)
-        previous = role
-    if end_marks:
-        errors.append("stray_end_mark")
-    if not num_turns:
-        errors.append("no_user_turn")
-    if not any(role == "ASSISTANT" for role, _, _ in turns):
-        errors.append("no_assistant_turn")
-    if turns and turns[-1].role == "FUNCTION RESPONSE" and _is_cut_off(turns[-1].text):
-        errors.append("chat_cut_off")
-    if any(_STRAY_MARKER.search(turn.text) for turn in turns):
-        errors.append("stray_role_marker")
+            conversation.add_response(text, ended)
+    conversation.end(chat, turns)
     return Record(
-        num_turns,
-        calls,
-        most,
-        responses,
-        error_response,
-        list(dict.fromkeys(recovered)),
-        list(dict.fromkeys(errors)),
-        call_errors,
-        invalid_calls,
-        messages,
-        _workflow(calls, messages),
+        conversation.users,
+        conversation.calls,
+        conversation.most_calls,
+        conversation.responses,
+        conversation.error_response,
+        list(dict.fromkeys(conversation.recovered)),
+        list(dict.fromkeys(conversation.errors)),
+        conversation.messages,
     )
+
+
+class _Conversation:
+    """Builds the messages of a record turn by turn, and notes what an honest conversation would not have."""
+
+    def __init__(self, prompt: Prompt, recovered: list[str]) -> None:
+        self.prompt = prompt
+        self.recovered = recovered
+        self.errors: list[str] = []
+        self.calls: list[Call] = []
+        self.messages: list[dict[str, Any]] = [prompt.message] if prompt.message else []
+        self.users = self.responses = self.most_calls = self.ends = 0
+        self.error_response = False
+        # The turn before, and of its calls the names and how many have been responded to.
+        self._previous = ""
+        self._waiting: list[str | None] = []
+        self._answered = 0
+
+    def add_user(self, text: str, ended: bool) -> None:
+        self.users += 1
+        if ended:
+            self.ends += 1
+            self.errors.append("stray_end_mark")
+        if not text:
+            self.errors.append("empty_turn")
+        if self._previous == "USER":
+            self.errors.append("consecutive_user_turns")
+        self._leave_calls()
+        if call_scanner.TAG in text:
+            self._add_misplaced_call(text)
+        self.messages.append({"role": "user", "content": text})
+        self._previous = "USER"
+
+    def add_assistant(self, text: str, ended: bool) -> None:
+        joins = self._previous == "ASSISTANT"
+        if ended:
+            self.ends += 1
+        else:
+            self.recovered.append("recovered:missing_end_mark")
+        if joins and self._waiting and text and not text.strip("}]'\" "):
+            self.recovered.append("recovered:stray_brace_turn")
+            return
+        if not self._previous:
+            self.errors.append("not_started_by_user")
+        self._previous = "ASSISTANT"
+        text, found = call_scanner.find_calls(text)
+        if found:
+            self._add_calls(text, found, joins)
+            return
+        if not text:
+            self.errors.append("empty_turn")
+        if joins and not self._waiting:
+            self.errors.append("split_assistant_turn")
+        self._leave_calls()
+        self.messages.append({"role": "assistant", "content": text})
+
+    def add_response(self, text: str, ended: bool) -> None:
+        self.responses += 1
+        self._previous = "FUNCTION RESPONSE"
+        if ended:
+            self.ends += 1
+            self.recovered.append("recovered:end_mark_after_response")
+        if call_scanner.TAG in text:
+            self._add_misplaced_call(text)
+        message = {"role": "tool", "content": text}
+        if self._answered < len(self._waiting):
+            name = self._waiting[self._answered]
+            self._answered += 1
+            if name is not None:
+                message["name"] = name
+        else:
+            self.errors.append("response_without_call")
+        self.error_response = self.error_response or reports_error(text)
+        self.messages.append(message)
+
+    def end(self, chat: str, turns: list[Turn]) -> None:
+        if chat.count(END_MARK) > self.ends:
+            self.errors.append("stray_end_mark")
+        if not self.users:
+            self.errors.append("no_user_turn")
+        if not any(role == "ASSISTANT" for role, _, _ in turns):
+            self.errors.append("no_assistant_turn")
+        if self._previous == "FUNCTION RESPONSE" and _is_cut_off(turns[-1][1]):
+            self.errors.append("chat_cut_off")
+        if _count_roles(chat) > len(turns) and any(_STRAY_MARKER.search(text) for _, text, _ in turns):
+            self.errors.append("stray_role_marker")
+
+    def _add_calls(self, text: str, found: list[Call], joins: bool) -> None:
+        if not joins:
+            self._leave_calls()
+        adapted = [_adapt(call, self.prompt) if call.error else call for call in found]
+        for call in adapted:
+            self.recovered += call.codes
+        self.calls += adapted
+        self._waiting += [call.name for call in adapted]
+        self.most_calls = max(self.most_calls, len(self._waiting))
+        if joins and self.messages[-1]["role"] == "assistant":
+            message = self.messages[-1]
+            message["content"] = f"{message['content']}\n{text}".strip()
+        else:
+            message = {"role": "assistant", "content": text}
+            self.messages.append(message)
+        message.setdefault("tool_calls", []).extend(
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in adapted
+            if not call.error
+        )
+
+    def _add_misplaced_call(self, text: str) -> None:
+        start = text.find(call_scanner.TAG)
+        raw = text[start : start + call_scanner.RAW_CHARS]
+        self.calls.append(Call(None, None, "call_outside_assistant_turn", (), raw))
+
+    def _leave_calls(self) -> None:
+        if self._waiting:
+            if not self._answered:
+                self.errors.append("call_without_response")
+            self._waiting = []
+            self._answered = 0
 
 
 def _adapt(call: Call, prompt: Prompt) -> Call:
@@ -506,6 +519,19 @@ def _adapt(call: Call, prompt: Prompt) -> Call:
     return call
 
 
+def verify_calls(calls: list[Call], prompt: Prompt) -> tuple[list[dict[str, Any]], int]:
+    """Violations of the usable calls, coded, and how many of the calls have any."""
+    errors: list[dict[str, Any]] = []
+    invalid = 0
+    for index, call in enumerate(calls):
+        if call.error is None and (problems := _verify(call, prompt)):
+            invalid += 1
+            errors += [
+                {"call": index, "name": call.name, "code": code, "path": path} for code, path in problems
+            ]
+    return errors, invalid
+
+
 def _verify(call: Call, prompt: Prompt) -> list[ArgumentError]:
     """Violations of the definition that the call fits best; a name declared twice offers two."""
     definitions = prompt.definitions.get(call.name or "")
@@ -515,36 +541,33 @@ def _verify(call: Call, prompt: Prompt) -> list[ArgumentError]:
     for definition in definitions:
         problems: list[ArgumentError] = []
         definition.check(call.arguments, "$", problems)
+        if not problems:
+            return problems
         if best is None or len(problems) < len(best):
             best = problems
-        if not best:
-            break
     return best or []
 
 
 def reports_error(response: str) -> bool:
-    """Whether a function response says that the function failed."""
-    if not _RESPONSE_ERROR.search(response) and '"success"' not in response:
-        return False
+    """Whether a function response says that the function failed.
+
+    In JSON: a key for errors that holds one, ``success`` false, a status of failure, or a lone message about one;
+    elsewhere such a word may be data. In text: a word for it.
+    """
     try:
         value = orjson.loads(response)
     except orjson.JSONDecodeError:
-        # Text, or JSON that is cut off.
-        return bool(_RESPONSE_ERROR.search(response))
-    if isinstance(value, str):
-        return bool(_RESPONSE_ERROR.search(value))
-    if not isinstance(value, dict):
+        return _FAILURE.search(response) is not None
+    if type(value) is str:
+        return _FAILURE.search(value) is not None
+    if type(value) is not dict:
         return False
-    if any(value.get(key) for key in _ERROR_KEYS):
+    if value.get("success") is False or any(value[key] for key in value.keys() & _ERROR_KEYS):
         return True
-    if value.get("success") is False:
-        return True
-    status = value.get("status")
-    if isinstance(status, str) and (status.lower() in _ERROR_STATUSES or _RESPONSE_ERROR.search(status)):
-        return True
-    # Elsewhere such a word may be data ("None" in a title): only a lone message counts.
-    message = value.get("message")
-    return len(value) == 1 and isinstance(message, str) and _RESPONSE_ERROR.search(message) is not None
+    told = [value.get("status")]
+    if len(value) == 1 or (value.get("success") is None and value.keys() == {"status", "message"}):
+        told.append(value.get("message"))
+    return any(type(text) is str and _FAILURE.search(text) is not None for text in told)
 
 
 def _is_cut_off(response: str) -> bool:
@@ -580,7 +603,12 @@ def complexity_tier(calls: list[Call]) -> str:
         return "complex"
     if calls[0].error:
         return "malformed"
+    if _NOT_OBJECTS.intersection(calls[0].codes):
+        return "moderate"
     return "simple" if len(calls[0].arguments) <= 2 else "moderate"
+
+
+_NOT_OBJECTS = frozenset({"recovered:list_arguments", "recovered:empty_arguments"})
 
 
 def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -594,10 +622,7 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .then(pl.col("source_error"))
         .when(pl.col("chat").is_null() | (pl.col("chat").str.strip_chars() == ""))
         .then(pl.lit("empty_chat"))
-        .when(
-            pl.col("chat").str.len_chars() + pl.col("system").str.len_chars().fill_null(0)
-            > MAX_ROW_CHARACTERS
-        )
+        .when(pl.col("chat").str.len_bytes() + pl.col("system").str.len_bytes().fill_null(0) > MAX_ROW_BYTES)
         .then(pl.lit("too_large"))
     )
     raw = raw.with_columns(reason=reason)
@@ -611,14 +636,14 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         ),
     )
     kept = raw.filter(pl.col("reason").is_null()).select("row_number", "system", "chat")
-    columns: dict[str, list[Any]] = {name: [] for name in PROCESSED_SCHEMA if name not in kept.columns}
-    for system, chat in zip(kept["system"].to_list(), kept["chat"].to_list(), strict=True):
-        prompt = parse_prompt(system)
-        record = parse_record(prompt, chat)
-        for name, value in _features(prompt, record, chat).items():
-            columns[name].append(value)
-    parsed = pl.DataFrame(columns, schema={name: PROCESSED_SCHEMA[name] for name in columns})
-    processed = kept.hstack(parsed).select(PROCESSED_SCHEMA.names())
+    processed = pl.concat(
+        [kept, _parse_rows(kept["system"].to_list(), kept["chat"].to_list()), _error_words(kept["chat"])],
+        how="horizontal",
+    ).with_columns(
+        has_error_handling=pl.col("has_function_error_response")
+        | pl.col("has_conditional_error")
+        | (pl.col("error_keywords_found") != "[]")
+    )
     withheld = processed.filter(pl.col("quarantine_reason").is_not_null()).select(
         "row_number",
         pl.lit("chatml").alias("stage"),
@@ -626,42 +651,124 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.format("calls {}, turns {}", "malformed_reasons", "conversation_errors").alias("detail"),
         pl.col("chat").str.slice(0, QUOTED_CHARACTERS).alias("text"),
     )
-    return processed, pl.concat([refused, withheld])
+    return processed.select(PROCESSED_SCHEMA.names()), pl.concat([refused, withheld])
 
 
-def _features(prompt: Prompt, record: Record, chat: str) -> dict[str, Any]:
-    malformed = [call.error for call in record.calls if call.error]
-    keywords = {match.lower() for match in _ERROR_KEYWORD.findall(chat)}
-    conditional = _CONDITIONAL_ERROR.search(chat) is not None
-    return {
-        "num_turns": record.num_turns,
-        "num_calls": len(record.calls),
-        "complexity_tier": complexity_tier(record.calls),
-        "has_parallel": record.num_parallel_calls > 1,
-        "has_malformed": bool(malformed),
-        "function_calls": _dumps([_call_json(call) for call in record.calls]),
-        "num_defined_functions": len(prompt.names),
-        "defined_function_names": _dumps(prompt.names),
-        "function_signatures": prompt.signatures,
-        "has_error_handling": bool(keywords) or conditional or record.has_function_error_response,
-        "has_function_error_response": record.has_function_error_response,
-        "has_conditional_error": conditional,
-        "error_keywords_found": _dumps([word for word in ERROR_KEYWORDS if word in keywords]),
-        "quarantine_reason": "unusable_call" if malformed else record.errors[0] if record.errors else None,
-        "malformed_reasons": _dumps(malformed),
-        "recovered_reasons": _dumps(record.recovered),
-        "conversation_errors": _dumps(record.errors),
-        "num_parallel_calls": record.num_parallel_calls,
-        "num_function_responses": record.num_function_responses,
-        "has_duplicate_function_names": len(set(prompt.names)) < len(prompt.names),
-        "num_invalid_functions": prompt.invalid,
-        "call_errors": _dumps(record.call_errors),
-        "num_call_errors": len(record.call_errors),
-        "num_invalid_calls": record.num_invalid_calls,
-        "conversation": _dumps(record.messages),
-        "tools": prompt.tools,
-        "workflow": _dumps(record.workflow),
-    }
+_RECORD_COLUMNS = (
+    "num_turns",
+    "num_calls",
+    "complexity_tier",
+    "num_parallel_calls",
+    "num_function_responses",
+    "has_function_error_response",
+    "function_calls",
+    "quarantine_reason",
+    "malformed_reasons",
+    "recovered_reasons",
+    "conversation_errors",
+    "call_errors",
+    "num_call_errors",
+    "num_invalid_calls",
+    "conversation",
+    "workflow",
+)
+_PROMPT_COLUMNS = (
+    "num_defined_functions",
+    "defined_function_names",
+    "function_signatures",
+    "tools",
+    "has_duplicate_function_names",
+    "num_invalid_functions",
+)
+
+
+def _parse_rows(systems: list[str | None], chats: list[str]) -> pl.DataFrame:
+    prompts: dict[str | None, int] = {}
+    parsed: list[Prompt] = []
+    which: list[int] = []
+    rows: list[tuple[Any, ...]] = []
+    for system, chat in zip(systems, chats, strict=True):
+        index = prompts.get(system)
+        if index is None:
+            index = prompts[system] = len(parsed)
+            parsed.append(parse_prompt(system))
+        which.append(index)
+        rows.append(_row(parsed[index], chat))
+    records = _frame(_RECORD_COLUMNS, rows).with_columns(
+        has_parallel=pl.col("num_parallel_calls") > 1, has_malformed=pl.col("malformed_reasons") != "[]"
+    )
+    declared = _frame(
+        _PROMPT_COLUMNS,
+        [(len(p.names), _dumps(p.names), p.signatures, p.tools, p.repeats, p.invalid) for p in parsed],
+    )
+    return records.hstack(declared[which])
+
+
+def _frame(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return pl.DataFrame(
+        [pl.Series(name, column, PROCESSED_SCHEMA[name]) for name, column in zip(names, columns, strict=True)]
+    )
+
+
+def _row(prompt: Prompt, chat: str) -> tuple[Any, ...]:
+    record = parse_record(prompt, chat)
+    calls = record.calls
+    malformed = [call.error for call in calls if call.error]
+    call_errors, invalid_calls = verify_calls(calls, prompt)
+    return (
+        record.num_turns,
+        len(calls),
+        complexity_tier(calls),
+        record.num_parallel_calls,
+        record.num_function_responses,
+        record.has_function_error_response,
+        _dumps_list([_call_json(call) for call in calls]),
+        "unusable_call" if malformed else record.errors[0] if record.errors else None,
+        _dumps_list(malformed),
+        _dumps_list(record.recovered),
+        _dumps_list(record.errors),
+        _dumps_list(call_errors),
+        len(call_errors),
+        invalid_calls,
+        _dumps(record.messages),
+        _dumps(_workflow(calls, record.messages)),
+    )
+
+
+def _error_words(chat: pl.Series) -> pl.DataFrame:
+    """``error_keywords_found`` and ``has_conditional_error`` of chats, looked for only where there may be any."""
+    may_have = chat.str.contains(_ANY_ERROR_WORD)
+    found = (
+        chat.filter(may_have)
+        .to_frame("chat")
+        .select(
+            keywords=pl.concat_str(
+                pl.lit("["),
+                pl.concat_list(
+                    pl.when(pl.col("chat").str.contains(rf"(?i)\b{word}\b")).then(pl.lit(f'"{word}"'))
+                    for word in ERROR_KEYWORDS
+                )
+                .list.drop_nulls()
+                .list.join(","),
+                pl.lit("]"),
+            ),
+            conditional=pl.col("chat").str.contains(_CONDITIONAL_ERROR),
+        )
+    )
+    places = may_have.arg_true()
+    keywords = pl.repeat("[]", len(chat), dtype=pl.String, eager=True)
+    conditional = pl.repeat(False, len(chat), dtype=pl.Boolean, eager=True)
+    return pl.DataFrame(
+        {
+            "error_keywords_found": keywords.scatter(places, found["keywords"]),
+            "has_conditional_error": conditional.scatter(places, found["conditional"]),
+        }
+    )
+
+
+def _dumps_list(values: list[Any]) -> str:
+    return _dumps(values) if values else "[]"
 
 
 def _call_json(call: Call) -> dict[str, Any]:
