@@ -293,7 +293,7 @@ def _why_refused(record: bytes) -> tuple[str | None, Any]:
     except UnicodeDecodeError:
         return "invalid_utf8", None
     # Asked before the standard parser is, whose own limit depends on how deep the caller's stack already is.
-    if _depth(record) > MAX_DEPTH:
+    if _is_too_deep(record):
         return "too_deep", None
     try:
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
@@ -310,19 +310,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _depth(record: bytes) -> int:
-    depth = deepest = position = 0
-    while found := _INSIDE_ELEMENT.search(record, position):
+def _is_too_deep(record: bytes) -> bool:
+    depth = position = 0
+    while depth <= MAX_DEPTH and (found := _INSIDE_ELEMENT.search(record, position)):
         byte, position = record[found.start()], found.end()
         if byte == _QUOTE:
             body = _STRING_REST.match(record, position)
             position = body.end() + 1 if body else position
         elif byte in _CLOSER:
             depth += 1
-            deepest = max(deepest, depth)
         else:
             depth -= 1
-    return deepest
+    return depth > MAX_DEPTH
 
 
 def _shown(record: bytes) -> str:
