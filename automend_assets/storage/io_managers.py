@@ -27,6 +27,7 @@ from dagster import (
     TableSchemaMetadataValue,
 )
 
+from automend_assets.errors import PermanentError
 from automend_assets.storage.resources import StoreResource
 from automend_assets.storage.store import Store
 
@@ -41,7 +42,7 @@ _ROW_GROUP_ROWS = 16_384
 _READ_BYTES = 4 * 2**20
 
 
-class NotStorable(TypeError):
+class NotStorable(PermanentError):
     """A value that the asset's IO manager cannot write, or that would not be read back as it is."""
 
 

@@ -27,11 +27,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import polars as pl
 
+from automend_assets.errors import PermanentError, TransientError
+
 if TYPE_CHECKING:
     from upath import UPath
 
-_SEGMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-_BUCKET = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]+$")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 # polars reports a failed write as text: "... (os error 28)".
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -40,15 +42,23 @@ _S3_PART_BYTES = 16 * 2**20
 _S3_PARALLEL_PARTS = 4
 
 
-class StoreNotWritable(RuntimeError):
+class StoreMisconfigured(PermanentError):
+    """A URL that cannot be a store's."""
+
+
+class StoreNotWritable(PermanentError):
     """The store refuses a write: disk full, read-only, no permission, no such bucket."""
 
 
-class StoreNotReadable(RuntimeError):
-    """The store cannot say what it holds: not reachable, or credentials refused. Never means "empty"."""
+class StoreNotReadable(PermanentError):
+    """The store refuses to say what it holds, for lack of permission or credentials. Never means "empty"."""
 
 
-class ArtifactMissing(FileNotFoundError):
+class StoreUnreachable(TransientError):
+    """The S3 endpoint does not answer."""
+
+
+class ArtifactMissing(PermanentError, FileNotFoundError):
     """An artifact that was never materialised; names the command that makes it."""
 
 
@@ -62,15 +72,15 @@ class Store:
         if url.startswith("s3://"):
             self._is_local = False
             self._root = url.rstrip("/")
-            if not _BUCKET.match(self._root.removeprefix("s3://").partition("/")[0]):
+            if not _BUCKET.fullmatch(self._root.removeprefix("s3://").partition("/")[0]):
                 # Not repeated: somebody may have put keys before an @.
-                raise ValueError(
+                raise StoreMisconfigured(
                     "The store's URL names no bucket: set AUTOMEND_STORE to s3://bucket/prefix, and put keys "
                     "into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 )
         elif "://" in url and not url.startswith("file://"):
             scheme = url.partition("://")[0]
-            raise ValueError(
+            raise StoreMisconfigured(
                 f"No store over {scheme}://: set AUTOMEND_STORE to a folder or to s3://bucket/prefix."
             )
         else:
@@ -89,7 +99,7 @@ class Store:
     def url(self, dataset: str, version: str, name: str) -> str:
         """Where an artifact is, or would be: an absolute path or an s3:// URL."""
         for segment in (dataset, version, name):
-            if not _SEGMENT.match(segment):
+            if not _SEGMENT.fullmatch(segment):
                 raise ValueError(
                     f"{segment!r} cannot be part of an artifact's path: use letters, digits, '.', '_', '-'."
                 )
@@ -103,7 +113,7 @@ class Store:
         return UPath(url) if self._is_local else UPath(url, **_s3fs_options())
 
     def exists(self, dataset: str, version: str, name: str) -> bool:
-        """Whether the artifact is there. Raises StoreNotReadable when that cannot be told."""
+        """Whether the artifact is there. Raises StoreNotReadable or StoreUnreachable when that cannot be told."""
         return self._size(dataset, version, name) is not None
 
     def require(self, dataset: str, version: str, name: str) -> UPath:
@@ -118,14 +128,14 @@ class Store:
         return self.path(dataset, version, name)
 
     def read_bytes(self, dataset: str, version: str, name: str) -> bytes:
-        """The whole artifact. Raises ArtifactMissing, StoreNotReadable."""
+        """The whole artifact. Raises ArtifactMissing, StoreNotReadable, StoreUnreachable."""
         path = self.require(dataset, version, name)
         with self._reading(dataset, version, name):
             data: bytes = path.read_bytes()
         return data
 
     def scan_parquet(self, dataset: str, version: str, name: str) -> pl.LazyFrame:
-        """A lazy frame over a Parquet artifact. Raises ArtifactMissing, StoreNotReadable."""
+        """A lazy frame over a Parquet artifact. Raises ArtifactMissing, StoreNotReadable, StoreUnreachable."""
         self.require(dataset, version, name)
         url = self.url(dataset, version, name)
         options = None if self._is_local else _polars_s3_options()
@@ -168,6 +178,8 @@ class Store:
         with self.staging() as folder:
             file = folder / name
             yield file
+            if not file.exists():
+                raise FileNotFoundError(f"Nothing was written to {file}, so there is no {target} to publish.")
             if self._is_local:
                 try:
                     _move_into_place(file, Path(target))
@@ -192,7 +204,8 @@ class Store:
         except FileNotFoundError:
             raise
         except _io_errors(self._is_local) as error:
-            raise StoreNotReadable(
+            kind = StoreUnreachable if _is_network(error) else StoreNotReadable
+            raise kind(
                 f"Cannot read {self.url(dataset, version, name)}: {_reason(error)}. {self._advice()}"
             ) from error
 
@@ -204,7 +217,8 @@ class Store:
                 str(file), target, chunksize=_S3_PART_BYTES, max_concurrency=_S3_PARALLEL_PARTS
             )
         except _io_errors(self._is_local) as error:
-            raise StoreNotWritable(f"Cannot write {target}: {_reason(error)}. {self._advice()}") from error
+            kind = StoreUnreachable if _is_network(error) else StoreNotWritable
+            raise kind(f"Cannot write {target}: {_reason(error)}. {self._advice()}") from error
 
     def _not_writable(self, error: Exception, where: Path) -> NoReturn:
         full = _errno_of(error) in {errno.ENOSPC, errno.EDQUOT}
@@ -295,6 +309,14 @@ def _io_errors(is_local: bool) -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
     return (OSError, BotoCoreError, ClientError)
+
+
+def _is_network(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return False
+    from botocore.exceptions import ConnectionError, HTTPClientError
+
+    return isinstance(error, ConnectionError | HTTPClientError)
 
 
 def _s3_endpoint() -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from automend_assets.errors import PermanentError, TransientError
 from automend_assets.versions.manifest import (
     Manifest,
     ManifestChanged,
@@ -41,11 +42,15 @@ _VERSIONS = sa.Table(
 )
 
 
-class LedgerUnavailable(RuntimeError):
+class LedgerMisconfigured(PermanentError):
+    """A URL that cannot be a ledger's, or one whose driver is not installed."""
+
+
+class LedgerUnavailable(TransientError):
     """The ledger cannot be opened, read or written. The message never holds the password of its URL."""
 
 
-class VersionNotFound(LookupError):
+class VersionNotFound(PermanentError):
     """A version that was never cut."""
 
 
@@ -232,15 +237,15 @@ def _parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         # The text is not repeated: it may hold a password.
-        raise LedgerUnavailable(f"The ledger's URL is not a database URL. {hint}") from None
+        raise LedgerMisconfigured(f"The ledger's URL is not a database URL. {hint}") from None
     backend = parsed.get_backend_name()
     if backend in ("postgres", "postgresql") and parsed.drivername in ("postgres", "postgresql"):
         # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not what the extra installs.
         parsed = parsed.set(drivername="postgresql+psycopg2")
     elif backend not in ("sqlite", "postgresql"):
-        raise LedgerUnavailable(f"The ledger cannot be kept in {backend}. {hint}")
+        raise LedgerMisconfigured(f"The ledger cannot be kept in {backend}. {hint}")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise LedgerUnavailable(f"A ledger in memory would forget its versions. {hint}")
+        raise LedgerMisconfigured(f"A ledger in memory would forget its versions. {hint}")
     return parsed
 
 
@@ -254,7 +259,7 @@ def _engine(url: sa.URL) -> sa.Engine:
             connect_args={"timeout": _LOCK_WAIT_SECONDS} if sqlite else {"connect_timeout": _CONNECT_SECONDS},
         )
     except ImportError as error:
-        raise LedgerUnavailable(
+        raise LedgerMisconfigured(
             f"A Postgres ledger needs a driver that is not installed ({error.name}). "
             "Install it with: pip install 'automend-assets[postgres]'"
         ) from None

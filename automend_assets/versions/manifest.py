@@ -14,17 +14,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from automend_assets.errors import PermanentError
+
 DATASET_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 _KEY = re.compile(r"^v([0-9]{4,18})$")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class ManifestInvalid(ValueError):
+class ManifestInvalid(PermanentError):
     """A text that is not a manifest: not JSON, an unknown field, a missing or mistyped one."""
 
 
-class ManifestChanged(RuntimeError):
+class ManifestChanged(PermanentError):
     """A manifest no longer has the sha256 under which its version was cut: somebody edited it."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from automend_assets.versions.ledger import Ledger, LedgerUnavailable, VersionNotFound
+from automend_assets.versions.ledger import Ledger, LedgerMisconfigured, LedgerUnavailable, VersionNotFound
 from automend_assets.versions.manifest import ManifestChanged
 from automend_assets_tests.versions.manifests import manifest
 
@@ -197,7 +197,7 @@ def test_an_unreachable_server_is_named_without_the_password() -> None:
 )
 def test_a_url_that_cannot_be_a_ledger_is_refused_with_the_forms_that_can(url: str) -> None:
     with pytest.raises(
-        LedgerUnavailable, match=r"Set AUTOMEND_LEDGER to sqlite:///.* or postgresql://"
+        LedgerMisconfigured, match=r"Set AUTOMEND_LEDGER to sqlite:///.* or postgresql://"
     ) as raised:
         Ledger(url)
     assert "tops3cret" not in str(raised.value)
@@ -210,6 +210,6 @@ def test_a_missing_driver_names_the_extra() -> None:
         "Ledger('postgresql://me:tops3cret@127.0.0.1/automend')"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "LedgerUnavailable" in ran.stderr
+    assert "LedgerMisconfigured" in ran.stderr
     assert "pip install 'automend-assets[postgres]'" in ran.stderr
     assert "tops3cret" not in ran.stderr.replace(code, "")
