@@ -80,8 +80,8 @@ class SlackResource(ConfigurableResource["SlackResource"]):
                 self._post_to_webhook(webhook_url, text)
         # OSError: no connection, or too slow. ValueError: an answer that is no JSON, an URL that is none.
         except (SlackClientError, OSError, http.client.HTTPException, ValueError) as error:
-            answer = getattr(error, "response", None)
-            status = f" (HTTP {answer.status_code})" if hasattr(answer, "status_code") else ""
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            status = f" (HTTP {status})" if status else ""
             reason = f"{type(error).__name__}{status}: {error}"
             for secret in (token, webhook_url):
                 if secret:

@@ -115,4 +115,6 @@ def _beyond(observed: float, anomaly: Anomaly, limit: float) -> bool:
 
 
 def _figure(number: float) -> str:
-    return f"{number:,.0f}" if number == int(number) else f"{number:,.4f}".rstrip("0")
+    if number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.4g}" if abs(number) < 1 else f"{number:,.2f}"

@@ -78,6 +78,7 @@ def _draw_slice(axis: Axes, part: dict[str, Any], thresholds: dict[str, float]) 
     before = [100 * value["share"] for value in values]
     after = [100 * value["balanced_share"] for value in values]
     places = range(len(values))
+    axis.set_xlim(0, 150)
     axis.set_xscale("function", functions=(np.sqrt, np.square))
     axis.barh([place - _BAR / 2 for place in places], before, height=_BAR, color=_BEFORE)
     axis.barh([place + _BAR / 2 for place in places], after, height=_BAR, color=_AFTER)
@@ -96,7 +97,6 @@ def _draw_slice(axis: Axes, part: dict[str, Any], thresholds: dict[str, float]) 
         100 * thresholds["under_represented"], color=_SEVERITY["medium"], linestyle="--", linewidth=1
     )
     axis.axvline(100 * thresholds["high_severity"], color=_SEVERITY["high"], linestyle="--", linewidth=1)
-    axis.set_xlim(0, 150)
     axis.set_xticks(_TICKS, [f"{tick} %" for tick in _TICKS], fontsize=8)
     axis.set_yticks(places, [value["value"] for value in values], fontsize=9)
     axis.set_title(f"{part['name']}: {part['description'].lower()}", fontsize=9, loc="left")

@@ -175,7 +175,7 @@ def _version(context: dg.AssetCheckExecutionContext) -> str:
             "These checks are about one version, and the run has none: launch it with the tag"
             " dagster/partition, such as v0001, or materialize the asset for a version."
         )
-    return context.partition_key
+    return str(context.partition_key)
 
 
 def _expected(contract: Contract, ledger: Any, store: ArtifactStore, version: str) -> int:

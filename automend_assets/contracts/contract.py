@@ -29,8 +29,8 @@ class OfExpected:
         return max(1, math.ceil(round(self.share * expected_rows, 6)))
 
     def upper(self, expected_rows: int) -> int:
-        """The largest allowed number of rows."""
-        return math.floor(round(self.share * expected_rows, 6))
+        """The largest allowed number of rows; never below the smallest, which is at least 1."""
+        return max(1, math.floor(round(self.share * expected_rows, 6)))
 
 
 def expected_rows(asked: int | None, available: int) -> int:

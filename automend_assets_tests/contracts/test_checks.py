@@ -77,7 +77,7 @@ class House:
         requested: dict[str, set[str]] = {}
         for name in ASSETS:
             for key in outcome.get_requested_partitions(dg.AssetKey(["glaive", name])):
-                requested.setdefault(key, set()).add(name)
+                requested.setdefault(str(key), set()).add(name)
         for key, names in requested.items():
             self.build(key, dg.AssetSelection.assets(*(["glaive", name] for name in sorted(names))))
         return requested

@@ -25,52 +25,47 @@ _TEXT, _NUMBER, _FLAG = pl.String(), pl.Int64(), pl.Boolean()
 
 _ORIGINAL_COLUMNS = (
     Column(
-        "system", _TEXT, "System prompt: the role and the definitions of the functions that may be called"
+        "system", _TEXT, "System prompt as upstream wrote it: the role and the functions that may be called"
     ),
-    Column(
-        "chat",
-        _TEXT,
-        "The whole conversation as upstream wrote it, turns marked USER: and ASSISTANT:",
-    ),
+    Column("chat", _TEXT, "The whole conversation as upstream wrote it, turns marked USER: and ASSISTANT:"),
     Column("num_turns", _NUMBER, "User turns"),
-    Column("num_calls", _NUMBER, "Function calls that could be read"),
+    Column("num_calls", _NUMBER, "Function calls, malformed ones included"),
     Column(
-        "complexity_tier",
-        _TEXT,
-        "none, malformed, simple, moderate or complex, by number and arguments of calls",
+        "complexity_tier", _TEXT, "none, malformed, simple, moderate or complex: calls and their arguments"
     ),
     Column("has_parallel", _FLAG, "Whether one assistant turn makes several calls"),
-    Column("has_malformed", _FLAG, "Whether a call could not be read"),
-    Column("function_calls", _TEXT, "JSON list of the calls, in the order of the conversation"),
+    Column("has_malformed", _FLAG, "Whether a call cannot be used"),
+    Column(
+        "function_calls", _TEXT, "JSON list of the calls: name and arguments, or code and text if malformed"
+    ),
     Column(
         "num_defined_functions", _NUMBER, "Functions that the system prompt defines, repeated names included"
     ),
-    Column("defined_function_names", _TEXT, "JSON list of the names of the defined functions"),
-    Column("function_signatures", _TEXT, "JSON of the defined functions with their parameters and types"),
-    Column(
-        "has_error_handling",
-        _FLAG,
-        "Whether an error keyword occurs in the conversation or a response is an error",
-    ),
+    Column("defined_function_names", _TEXT, "JSON list of the names of these functions, in order"),
+    Column("function_signatures", _TEXT, "JSON object by name: description, parameters, types, required"),
+    Column("has_error_handling", _FLAG, "Whether any of the next three columns says that errors occur"),
     Column("has_function_error_response", _FLAG, "Whether a function responded with an error"),
     Column(
         "has_conditional_error", _FLAG, "Whether `if` or `when` stands within 30 characters of an error word"
     ),
-    Column("error_keywords_found", _TEXT, "JSON list of the error keywords that occur as words"),
+    Column("error_keywords_found", _TEXT, "JSON list of the error keywords that occur as whole words"),
 )
 
 _NEW_COLUMNS = (
-    Column("row_number", _NUMBER, "Zero-based position of the record in the source"),
-    Column("quarantine_reason", _TEXT, "Why the record cannot be trained on; null for a usable record"),
-    Column("malformed_reasons", _TEXT, "JSON list of the codes of what is wrong with the calls"),
-    Column(
-        "has_duplicate_function_names", _FLAG, "Whether the system prompt defines one name more than once"
-    ),
+    Column("quarantine_reason", _TEXT, "Why the record cannot be trained on; null for a usable one"),
+    Column("malformed_reasons", _TEXT, "JSON list of the codes of its malformed calls"),
+    Column("recovered_reasons", _TEXT, "JSON list of the codes of what was repaired"),
+    Column("conversation_errors", _TEXT, "JSON list of the codes of what is wrong with its turns"),
     Column("num_parallel_calls", _NUMBER, "The most calls that one assistant turn makes"),
-    Column("call_errors", _TEXT, "JSON list of what contradicts the schema of the called function"),
-    Column("num_call_errors", _NUMBER, "Number of entries in call_errors"),
+    Column("num_function_responses", _NUMBER, "FUNCTION RESPONSE turns"),
+    Column("has_duplicate_function_names", _FLAG, "Whether the system prompt defines a name more than once"),
+    Column("num_invalid_functions", _NUMBER, "Function definitions that could not be read"),
+    Column("call_errors", _TEXT, "JSON list of where calls contradict the schema of their function"),
+    Column("num_call_errors", _NUMBER, "Entries of call_errors"),
+    Column("num_invalid_calls", _NUMBER, "Readable calls with at least one entry in call_errors"),
     Column("conversation", _TEXT, "JSON list of all messages in the form that trainers take"),
-    Column("tools", _TEXT, "JSON list of the defined functions as JSON Schemas"),
+    Column("tools", _TEXT, "JSON list of the defined functions as JSON Schemas; null without functions"),
+    Column("workflow", _TEXT, "JSON of the user and assistant message of the AutoMend workflow form"),
 )
 
 
@@ -197,13 +192,16 @@ _ANOMALIES = (
     ),
 )
 
-_CALLS = pl.col("num_calls").sum()
+# Of records without a malformed call, because num_calls counts those too and malformed_rate watches them.
+_READABLE = pl.col("has_malformed").not_()
+_CALLS = pl.col("num_calls").filter(_READABLE).sum()
+_INVALID_CALLS = pl.col("num_invalid_calls").filter(_READABLE).sum()
 
 _RATES = (
     Anomaly(
         "call_verification_rate",
-        # A dataset without a call has no call that contradicts its schema.
-        pl.when(_CALLS > 0).then(1 - pl.col("num_call_errors").sum() / _CALLS).otherwise(1.0),
+        # A dataset without a call has none that contradicts its schema.
+        pl.when(_CALLS > 0).then(1 - _INVALID_CALLS / _CALLS).otherwise(1.0),
         "below",
         0.90,
         "Look at call_errors: calls to undefined functions or with wrong parameters teach invention",
@@ -240,7 +238,7 @@ _SLICES = (
         ("0", "1", "2", "3+"),
         "Function calls",
     ),
-    _flag("has_error_handling", pl.col("has_error_handling"), "Errors are talked about or occur"),
+    _flag("has_error_handling", pl.col("has_error_handling"), "Errors occur or are talked about"),
     _flag("has_parallel", pl.col("has_parallel"), "One assistant turn makes several calls"),
     _flag(
         "has_defined_functions", pl.col("num_defined_functions") > 0, "The system prompt defines a function"
@@ -272,7 +270,11 @@ CONTRACT = Contract(
         "Conversations in which an assistant calls functions, from glaiveai/glaive-function-calling-v2:"
         " the layer that teaches the syntax of tool calls."
     ),
-    columns=(*_NEW_COLUMNS[:1], *_ORIGINAL_COLUMNS, *_NEW_COLUMNS[1:]),
+    columns=(
+        Column("row_number", _NUMBER, "Zero-based position of the record in the source"),
+        *_ORIGINAL_COLUMNS,
+        *_NEW_COLUMNS,
+    ),
     expectations=_EXPECTATIONS,
     anomalies=_ANOMALIES,
     rates=_RATES,
