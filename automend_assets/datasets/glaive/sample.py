@@ -90,7 +90,7 @@ FORMS: dict[str, Form] = {
 ALONE = frozenset({"no_end", "text_before", "truncated", "other_syntax"})
 
 # Forms whose arguments are no JSON object as written.
-NOT_OBJECTS = frozenset({"quoted_list", "list", "null"})
+NOT_OBJECTS = frozenset({"quoted_list", "list", "stray_list", "null"})
 
 # How often a well-formed call breaks the declared schema, and how.
 VIOLATION_SHARE = 0.015
@@ -357,17 +357,18 @@ def _give_wrong_type(rng: Random, arguments: dict[str, Any], argument: _Argument
         arguments[argument.name] = 7 if isinstance(value, str) else f"about {value}"
 
 
-def _make_call(rng: Random, function: _Function, *, several: bool, may_violate: bool) -> tuple[Call, str]:
+def _make_call(rng: Random, function: _Function, *, several: bool, unique: bool) -> tuple[Call, str]:
     """Draw a call of `function`, and the text from <functioncall> on, without the end mark.
 
-    several: the call shares its turn with others. may_violate: its arguments may break the declared schema.
+    several: the call shares its turn with others. unique: no name is declared twice in the prompt; else the call is
+    an object that keeps to its schema, because what breaks one of two definitions may keep to the other.
     """
     form = _draw_form(rng)
-    if several and form in ALONE:
+    if (several and form in ALONE) or (not unique and form in NOT_OBJECTS):
         form = "quoted"
     arguments = _draw_arguments(rng, function)
     name, violation = function.name, None
-    if may_violate and form == "quoted" and rng.random() < VIOLATION_SHARE:
+    if unique and form == "quoted" and rng.random() < VIOLATION_SHARE:
         name, violation = _violate(rng, function, arguments)
     if form in {"quoted_list", "list"} and [a.schema["type"] for a in function.arguments] == ["array"]:
         values = function.arguments[0].make(rng)
@@ -615,9 +616,8 @@ def _turn_with_calls(
     rng: Random, chat: _Chat, functions: Sequence[_Function], count: int, *, parallel: bool, first: bool
 ) -> None:
     chosen = [rng.choice(functions) for _ in range(count)]
-    # What breaks one of two definitions of a name may keep to the other.
     unique = len({function.name for function in functions}) == len(functions)
-    made = [_make_call(rng, function, several=parallel, may_violate=unique) for function in chosen]
+    made = [_make_call(rng, function, several=parallel, unique=unique) for function in chosen]
     values = _in_words(made[0][0].arguments)
     if first:
         request = rng.choice(texts.REQUESTS).format(verb=chosen[0].verb, noun=chosen[0].noun, value=values)
