@@ -13,6 +13,7 @@ Peak memory is the sum of the resident sets of a side's processes, which counts 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import re
@@ -175,7 +176,7 @@ def ours(source: Path, folder: Path, workers: int | None) -> None:
     ):
         lines.sink_csv(folder / f"{name}.jsonl", include_header=False, quote_style="never")
         marks.append((name, time.perf_counter()))
-    spans = (f"{name} {end - start:.2f} s" for (_, start), (name, end) in zip(marks, marks[1:], strict=False))
+    spans = (f"{name} {end - start:.2f} s" for (_, start), (name, end) in itertools.pairwise(marks))
     print(f"  {counts}", f"  {', '.join(spans)}", sep="\n", file=sys.stderr)
 
 
@@ -253,7 +254,7 @@ def fuzz(rows: int, seed: int) -> None:
     """Mutates generated rows; whatever comes out must be parsed, in bounded time, into columns that are JSON."""
     from automend_assets.datasets.glaive import parse, sample
 
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     slowest = 0.0
     started = time.perf_counter()
     for number, (system, chat) in enumerate(mutants(sample.generate(rows, seed=seed), rng), 1):

@@ -63,8 +63,7 @@ from automend_assets.chat.call_scanner import Call
 from automend_assets.chat.verification import (
     UNKNOWN_FUNCTION,
     ArgumentError,
-    Checker,
-    compile_arguments,
+    check_arguments,
     declared_properties,
     json_types,
     required_names,
@@ -191,21 +190,14 @@ _ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback", "error_mes
 _PROMPT_CACHE = 2_048
 
 
-class Definition(NamedTuple):
-    """A function as a call sees it."""
-
-    parameters: Any
-    check: Checker
-
-
 class Prompt(NamedTuple):
-    """What a system prompt declares."""
+    """What a system prompt declares; ``definitions`` has the ``parameters`` of each definition of a name."""
 
     message: dict[str, Any] | None
     names: list[str]
     signatures: str
     tools: str | None
-    definitions: dict[str, list[Definition]]
+    definitions: dict[str, list[Any]]
     invalid: int
 
     @property
@@ -224,7 +216,7 @@ def parse_prompt(system: str | None) -> Prompt:
         return Prompt(_system_message(text), [], "{}", None, {}, invalid)
     names: list[str] = []
     signatures: dict[str, dict[str, Any]] = {}
-    definitions: dict[str, list[Definition]] = {}
+    definitions: dict[str, list[Any]] = {}
     tools: list[dict[str, Any]] = []
     for function in functions:
         name = function["name"]
@@ -241,7 +233,7 @@ def parse_prompt(system: str | None) -> Prompt:
         else:
             signatures[name] = signature
         names.append(name)
-        definitions.setdefault(name, []).append(Definition(parameters, compile_arguments(parameters)))
+        definitions.setdefault(name, []).append(parameters)
         tools.append({"type": "function", "function": _tool_function(function, parameters)})
     words = text[:start].rstrip().removesuffix("-").rstrip()
     return Prompt(_system_message(words), names, _dumps(signatures), _dumps(tools), definitions, invalid)
@@ -314,11 +306,12 @@ Turn = tuple[str, str, bool]
 """Role as upstream writes it; text without role, end mark and the space around it; whether it had its end mark."""
 
 
-def split_turns(chat: str) -> tuple[str, list[Turn], list[str]]:
-    """Text before the first turn, the turns, and codes of what was repaired in their markers."""
+def split_turns(chat: str) -> tuple[str, list[Turn], list[str], bool]:
+    """Text before the first turn, the turns, codes of what was repaired in their markers, and whether any is left."""
     pieces = _MARKER.split(f"\n\n{chat}")
     recovered: list[str] = []
-    if _count_roles(chat) != len(pieces) // 2:
+    roles = chat.count("ASSISTANT:") + chat.count("USER:") + chat.count("FUNCTION RESPONSE:")
+    if roles != len(pieces) // 2:
         spaced = _MARKER.split(_LOOSE_MARKER.sub(lambda match: f"\n\n{match[1] or match[2]}:", f"\n\n{chat}"))
         if len(spaced) > len(pieces):
             recovered.append("recovered:turn_marker_spacing")
@@ -330,11 +323,8 @@ def split_turns(chat: str) -> tuple[str, list[Turn], list[str]]:
             turns.append((pieces[index], text[: -len(END_MARK)].rstrip(), True))
         else:
             turns.append((pieces[index], text, False))
-    return pieces[0].strip(), turns, recovered
-
-
-def _count_roles(text: str) -> int:
-    return text.count("ASSISTANT:") + text.count("USER:") + text.count("FUNCTION RESPONSE:")
+    stray = roles != len(turns) and any(_STRAY_MARKER.search(text) for _, text, _ in turns)
+    return pieces[0].strip(), turns, recovered, stray
 
 
 class Record(NamedTuple):
@@ -352,10 +342,12 @@ class Record(NamedTuple):
 
 def parse_record(prompt: Prompt, chat: str) -> Record:
     """The conversation of one row. Never fails: what is wrong with it is in the record, coded."""
-    before, turns, recovered = split_turns(chat)
+    before, turns, recovered, stray = split_turns(chat)
     conversation = _Conversation(prompt, recovered)
     if before:
         conversation.errors.append("text_before_first_turn")
+    if stray:
+        conversation.errors.append("stray_role_marker")
     for role, text, ended in turns:
         if role == "USER":
             conversation.add_user(text, ended)
@@ -370,8 +362,8 @@ def parse_record(prompt: Prompt, chat: str) -> Record:
         conversation.most_calls,
         conversation.responses,
         conversation.error_response,
-        list(dict.fromkeys(conversation.recovered)),
-        list(dict.fromkeys(conversation.errors)),
+        list(dict.fromkeys(recovered)) if recovered else recovered,
+        list(dict.fromkeys(conversation.errors)) if conversation.errors else conversation.errors,
         conversation.messages,
     )
 
@@ -458,8 +450,6 @@ class _Conversation:
             self.errors.append("no_assistant_turn")
         if self._previous == "FUNCTION RESPONSE" and _is_cut_off(turns[-1][1]):
             self.errors.append("chat_cut_off")
-        if _count_roles(chat) > len(turns) and any(_STRAY_MARKER.search(text) for _, text, _ in turns):
-            self.errors.append("stray_role_marker")
 
     def _add_calls(self, text: str, found: list[Call], joins: bool) -> None:
         if not joins:
@@ -502,7 +492,7 @@ def _adapt(call: Call, prompt: Prompt) -> Call:
     definitions = prompt.definitions.get(call.name, ())
     if len(definitions) != 1:
         return call
-    parameters = definitions[0].parameters
+    parameters = definitions[0]
     if call.arguments is None and not required_names(parameters):
         return call._replace(arguments={}, error=None, codes=(*call.codes, "recovered:empty_arguments"))
     if type(call.arguments) is list:
@@ -510,9 +500,7 @@ def _adapt(call: Call, prompt: Prompt) -> Call:
         if len(properties) == 1:
             (name, schema), *_ = properties.items()
             arguments = {name: call.arguments}
-            problems: list[ArgumentError] = []
-            definitions[0].check(arguments, "$", problems)
-            if json_types(schema) == ("array",) and not problems:
+            if json_types(schema) == ("array",) and not check_arguments(parameters, arguments):
                 return call._replace(
                     arguments=arguments, error=None, codes=(*call.codes, "recovered:list_arguments")
                 )
@@ -538,9 +526,8 @@ def _verify(call: Call, prompt: Prompt) -> list[ArgumentError]:
     if definitions is None:
         return [ArgumentError(UNKNOWN_FUNCTION, "$")]
     best: list[ArgumentError] | None = None
-    for definition in definitions:
-        problems: list[ArgumentError] = []
-        definition.check(call.arguments, "$", problems)
+    for parameters in definitions:
+        problems = check_arguments(parameters, call.arguments)
         if not problems:
             return problems
         if best is None or len(problems) < len(best):
@@ -592,7 +579,10 @@ def _workflow(calls: Iterable[Call], messages: list[dict[str, Any]]) -> list[dic
 
 
 def _first(messages: list[dict[str, Any]], role: str) -> str:
-    return next((message["content"] for message in messages if message["role"] == role), "")
+    for message in messages:
+        if message["role"] == role:
+            return str(message["content"])
+    return ""
 
 
 def complexity_tier(calls: list[Call]) -> str:
@@ -637,7 +627,7 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     kept = raw.filter(pl.col("reason").is_null()).select("row_number", "system", "chat")
     processed = pl.concat(
-        [kept, _parse_rows(kept["system"].to_list(), kept["chat"].to_list()), _error_words(kept["chat"])],
+        [kept, parse_rows(kept["system"].to_list(), kept["chat"].to_list()), _error_words(kept["chat"])],
         how="horizontal",
     ).with_columns(
         has_error_handling=pl.col("has_function_error_response")
@@ -682,7 +672,7 @@ _PROMPT_COLUMNS = (
 )
 
 
-def _parse_rows(systems: list[str | None], chats: list[str]) -> pl.DataFrame:
+def parse_rows(systems: list[str | None], chats: list[str]) -> pl.DataFrame:
     prompts: dict[str | None, int] = {}
     parsed: list[Prompt] = []
     which: list[int] = []
