@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from automend_assets.settings import Settings, load_env_files, project_root
 
@@ -45,14 +47,15 @@ def _errors_for_people() -> Iterator[None]:
     try:
         yield
     except AutomendError as error:
-        people.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        # Messages quote paths and rows, in which brackets are no markup.
+        people.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 
 def _parse_rows(text: str) -> int:
     if text == "all":
         return 0
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise typer.BadParameter("expected a number above 0, or 'all'")
     return int(text)
 
@@ -94,23 +97,26 @@ def cut(
         raise typer.BadParameter(
             f"expected one of {', '.join(SourceKind.__members__)}", param_hint="--source"
         )
-    request = CutRequest(
-        source=SourceKind[source],
-        path=path,
-        repo=repo,
-        revision=revision,
-        rows=_parse_rows(rows),
-        seed=seed,
-        shuffle_buffer=shuffle_buffer,
-    )
     with _errors_for_people(), open_instance() as instance:
+        request = CutRequest(
+            source=SourceKind[source],
+            path=path,
+            repo=repo,
+            revision=revision,
+            rows=_parse_rows(rows),
+            seed=seed,
+            shuffle_buffer=shuffle_buffer,
+        )
         manifest = discover()[dataset].plan(request, _hub())
         version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
-        people.print(f"{dataset} {version.key} is manifest {version.sha256}. To materialise it:")
+        people.print(
+            f"{dataset} {version.key} is manifest {version.sha256}. To materialise it, either of:",
+            soft_wrap=True,
+        )
         people.print(f"  automend materialize {dataset} {version.key}")
         people.print(
-            f"  DAGSTER_HOME={instance.root_directory} dagster asset materialize -m automend_assets.definitions"
-            f" --select 'group:{dataset}' --partition {version.key}",
+            f"  DAGSTER_HOME={escape(quote(instance.root_directory))} dagster asset materialize"
+            f" -m automend_assets.definitions --select 'group:{dataset}' --partition {version.key}",
             soft_wrap=True,
         )
     print(version.key)
@@ -122,7 +128,11 @@ def versions(dataset: DatasetName) -> None:
     _check_dataset(dataset)
     table = Table("version", "cut at", "source", "rows", "seed", "manifest")
     with _errors_for_people():
-        for version in _ledger().versions(dataset):
+        found = _ledger().versions(dataset)
+        if not found:
+            people.print(f"{dataset} has no versions yet. Cut one with: automend cut {dataset}")
+            return
+        for version in found:
             manifest = version.manifest
             table.add_row(
                 version.key,
@@ -178,7 +188,7 @@ def home() -> None:
 @app.command()
 def settings() -> None:
     """Show every setting, its value (secrets hidden) and what it does."""
-    table = Table("variable", "value", "meaning")
+    table = Table(*(Column(name, overflow="fold") for name in ("variable", "value", "meaning")))
     current = Settings()
     for name, field in Settings.model_fields.items():
         table.add_row(str(field.validation_alias), str(getattr(current, name)), field.description)
@@ -206,15 +216,15 @@ def _hub() -> HubResource:
 
 def _materialize(dataset: str, version: str) -> RunOutcome:
     from automend_assets.automation.instance import open_instance
-    from automend_assets.automation.progress import RunProgress, summary_table
+    from automend_assets.automation.progress import RunProgress, step_name, summary_table
     from automend_assets.automation.runs import materialize_version
-    from automend_assets.definitions import defs
+    from automend_assets.definitions import build_defs
 
     people.rule(f"{dataset} {version}", align="left")
     with _errors_for_people(), open_instance() as instance:
         with RunProgress(people) as progress:
             outcome = materialize_version(
-                defs,
+                build_defs(),
                 dataset,
                 version,
                 instance=instance,
@@ -222,8 +232,11 @@ def _materialize(dataset: str, version: str) -> RunOutcome:
                 on_entry=progress.show,
             )
         for step, message in outcome.failures.items():
-            people.print(f"[bold red]failed[/]  {step}: {message}", soft_wrap=True)
-        people.print(progress.checks)
+            people.print(f"[bold red]failed[/]   {step_name(step)}: {escape(message)}", soft_wrap=True)
+        if outcome.not_made:
+            people.print(f"[red]not made[/] {', '.join(outcome.not_made)}", soft_wrap=True)
+        if progress.checks:
+            people.print(progress.checks)
         if outcome.success:
             summary = json.loads(_store().read_bytes(dataset, version, "run_summary.json"))
             people.print(summary_table(f"{dataset} {version}", summary))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from typing import Any
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from automend_assets.automation.runs import failure_message
 
 
 class RunProgress:
@@ -31,10 +35,19 @@ class RunProgress:
         """Take one entry of the run's event log."""
         event = entry.dagster_event
         if event is None:
-            self._status.update(entry.user_message)
+            if entry.level == logging.CRITICAL:
+                self._print("[bold red]critical[/]", entry.user_message)
+            else:
+                self._status.update(escape(entry.user_message))
         elif event.is_step_start and event.step_key is not None:
             self._started[event.step_key] = time.monotonic()
-            self._status.update(event.step_key)
+            self._status.update(escape(step_name(event.step_key)))
+        elif event.is_step_up_for_retry and event.step_key is not None:
+            wait = event.step_retry_data.seconds_to_wait or 0
+            self._print(
+                "[yellow]again[/]   ",
+                f"{step_name(event.step_key)} in {wait:.0f} s: {failure_message(event)}",
+            )
         elif event.is_step_materialization:
             self._show_materialization(event)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -49,13 +62,11 @@ class RunProgress:
 
     def _show_materialization(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
-        rows = materialization.metadata.get(
-            "dagster/partition_row_count", materialization.metadata.get("rows")
-        )
+        rows = materialization.metadata.get("dagster/row_count")
         seconds = time.monotonic() - self._started.get(event.step_key or "", time.monotonic())
         amount = f"{rows.value:>9,} rows" if rows is not None and isinstance(rows.value, int) else " " * 14
         key = materialization.asset_key.to_user_string()
-        self._console.print(f"[green]made[/]    {key:<28}{amount} {seconds:6.1f} s")
+        self._console.print(f"[green]made[/]     {key:<28}{amount} {seconds:6.1f} s")
 
     def _show_check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         if evaluation.passed:
@@ -64,10 +75,17 @@ class RunProgress:
         blocked = evaluation.severity == dg.AssetCheckSeverity.ERROR
         self._checks["failed" if blocked else "warned"] += 1
         key = evaluation.asset_key.to_user_string()
-        label = "[bold red]failed[/] " if blocked else "[yellow]warning[/]"
-        self._console.print(
-            f"{label} {key}:{evaluation.check_name} {evaluation.description or ''}", soft_wrap=True
-        )
+        label = "[bold red]failed[/]  " if blocked else "[yellow]warning[/] "
+        self._print(label, f"{key}:{evaluation.check_name} {evaluation.description or ''}")
+
+    def _print(self, label: str, text: str) -> None:
+        # Texts may quote a row or a path, in which brackets are no markup.
+        self._console.print(f"{label} {escape(text)}", soft_wrap=True)
+
+
+def step_name(key: str) -> str:
+    """A step as people know it: by the key of its asset where it has that name."""
+    return key.replace("__", "/")
 
 
 def summary_table(title: str, summary: dict[str, Any]) -> Table:
@@ -77,7 +95,8 @@ def summary_table(title: str, summary: dict[str, Any]) -> Table:
     """
     table = Table(title=title, title_justify="left", show_header=False)
     for name, count in summary["rows"].items():
-        table.add_row(f"rows of {name}", "" if count is None else f"{count:,}")
+        if count is not None:  # a report has no rows
+            table.add_row(f"rows of {name}", f"{count:,}")
     for stage, reasons in summary["quarantined"].items():
         for reason, count in reasons.items():
             table.add_row(f"quarantined by {stage}: {reason}", f"{count:,}")

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, model_validator
+
+from automend_assets.errors import PermanentError
 
 if TYPE_CHECKING:
     from automend_assets.connectors.hub import HubResource
@@ -26,6 +28,10 @@ class SourceKind(Enum):
     sample = "sample"
     hub = "hub"
     file = "file"
+
+
+class RequestContradicts(PermanentError):
+    """A request names a part of a source that it does not ask for, which would be left unread in silence."""
 
 
 class CutRequest(dg.Config):
@@ -54,6 +60,16 @@ class CutRequest(dg.Config):
         default=10_000, ge=1, description="Rows held in memory to shuffle the stream."
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the dataset; see its page.")
+
+    @model_validator(mode="after")
+    def _names_one_source(self) -> Self:
+        for name, kind in (("path", SourceKind.file), ("repo", SourceKind.hub), ("revision", SourceKind.hub)):
+            if getattr(self, name) is not None and self.source is not kind:
+                raise RequestContradicts(
+                    f"A {name} belongs to the source '{kind.value}', and the source asked for is"
+                    f" '{self.source.value}': add `--source {kind.value}`, or leave out `--{name}`."
+                )
+        return self
 
 
 @dataclass(frozen=True)

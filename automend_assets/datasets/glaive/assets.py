@@ -94,6 +94,8 @@ def raw_sample(
 
 
 @dg.multi_asset(
+    # Every dataset has such a step, and the names of steps are those of the whole code location.
+    name=f"{CONTRACT.dataset}__processed_records",
     outs={
         "processed_records": dataset_out(
             CONTRACT.dataset,
