@@ -252,6 +252,8 @@ PIECES = (
 
 def fuzz(rows: int, seed: int) -> None:
     """Mutates generated rows; whatever comes out must be parsed, in bounded time, into columns that are JSON."""
+    import polars as pl
+
     from automend_assets.datasets.glaive import parse, sample
 
     rng = random.Random(seed)  # noqa: S311
@@ -259,7 +261,7 @@ def fuzz(rows: int, seed: int) -> None:
     started = time.perf_counter()
     for number, (system, chat) in enumerate(mutants(sample.generate(rows, seed=seed), rng), 1):
         begun = time.perf_counter()
-        record = parse.parse_rows([system], [chat])
+        record = parse.parse_rows(pl.Series([system]), pl.Series([chat]))
         slowest = max(slowest, time.perf_counter() - begun)
         for column in ("function_calls", "conversation", "workflow", "call_errors", "function_signatures"):
             json.loads(record[column][0])

@@ -131,6 +131,15 @@ def find_calls(text: str) -> tuple[str, list[Call]]:
     return "\n".join([before, *after]) if before and after else before or "\n".join(after), calls
 
 
+def decode_plain(text: str) -> dict[str, Any] | None:
+    """Arguments that are a JSON object as they stand; None when anything would have to be repaired or refused."""
+    try:
+        arguments, codes = _decode(text)
+    except _Malformed:
+        return None
+    return arguments if type(arguments) is dict and not codes else None
+
+
 def _find_untagged(text: str) -> tuple[str, list[Call]]:
     """Calls of a turn that has no tag: another spelling of it, another syntax, or the bare JSON object."""
     if "<" in text and (match := _TAG_SPELLINGS.search(text)) and not match[0].startswith("</"):
@@ -216,11 +225,8 @@ def _read_plain(text: str, position: int, limit: int) -> Call | None:
     name = text[position:middle]
     if not text.endswith("'}", inner, end) or not name or "\\" in name:
         return None
-    try:
-        arguments, codes = _decode(text[inner : end - 2])
-    except _Malformed:
-        return None
-    return Call(name, arguments, None, (), "") if type(arguments) is dict and not codes else None
+    arguments = decode_plain(text[inner : end - 2])
+    return None if arguments is None else Call(name, arguments, None, (), "")
 
 
 def _read_object(text: str, start: int, limit: int) -> tuple[Call, int]:
