@@ -37,13 +37,15 @@ def run_summary_asset(contract: Contract, files: Sequence[str]) -> dg.AssetsDefi
     so the same version gives the same bytes; when things happened is in its metadata.
     """
     dataset = contract.dataset
+    # The other artifacts come after these, and an edge to each would only clutter the graph.
+    upstream = {contract.source_asset, contract.asset}
 
     @dataset_asset(
         dataset,
         name="run_summary",
         kinds={"greatexpectations"},
         io="json",
-        deps=[dg.AssetKey([dataset, file.partition(".")[0]]) for file in files],
+        deps=[dg.AssetKey([dataset, name]) for name in map(_asset_name, files) if name not in upstream],
         description="Rows in, out and quarantined by reason, and the result of every check of the contract.",
     )
     def run_summary(
@@ -94,7 +96,7 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
         name="release",
         kinds={"dvc"},
         io="json",
-        deps=[dg.AssetKey([dataset, file.partition(".")[0]]) for file in (*files, SUMMARY_FILE)],
+        deps=[dg.AssetKey([dataset, _asset_name(SUMMARY_FILE)])],
         description="Hashes, rows and schema of every artifact, with the dataset card, DVC pins and metrics.",
     )
     def release(
@@ -127,6 +129,10 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
         )
 
     return release
+
+
+def _asset_name(file: str) -> str:
+    return file.partition(".")[0]
 
 
 def _reports(store: Store, dataset: str, version: str) -> Reports:
