@@ -23,6 +23,7 @@ class RunProgress:
         self._status = console.status("starting")
         self._started: dict[str, float] = {}
         self._checks: Counter[str] = Counter()
+        self._alert_shown = False
 
     def __enter__(self) -> RunProgress:
         self._status.start()
@@ -36,7 +37,8 @@ class RunProgress:
         event = entry.dagster_event
         if event is None:
             if entry.level == logging.CRITICAL:
-                self._print("[bold red]critical[/]", entry.user_message)
+                self._print("[bold red]critical[/]", entry.user_message.replace("\n", "\n         "))
+                self._alert_shown = True
             else:
                 self._status.update(escape(entry.user_message))
         elif event.is_step_start and event.step_key is not None:
@@ -52,13 +54,15 @@ class RunProgress:
             self._show_materialization(event)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._show_check(event.asset_check_evaluation_data)
+            self._alert_shown = False
 
     @property
     def checks(self) -> str:
-        """How the checks ended, e.g. '41 checks passed'."""
-        return ", ".join(
-            f"{count} checks {outcome}" for outcome, count in sorted(self._checks.items(), reverse=True)
-        )
+        """How the checks ended, e.g. '34 of 38 checks passed, 3 warned, 1 failed'; empty when none ran."""
+        if not self._checks:
+            return ""
+        others = "".join(f", {self._checks[end]} {end}" for end in ("warned", "failed") if self._checks[end])
+        return f"{self._checks['passed']} of {self._checks.total()} checks passed{others}"
 
     def _show_materialization(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
@@ -67,6 +71,11 @@ class RunProgress:
         amount = f"{rows.value:>9,} rows" if rows is not None and isinstance(rows.value, int) else " " * 14
         key = materialization.asset_key.to_user_string()
         self._console.print(f"[green]made[/]     {key:<28}{amount} {seconds:6.1f} s")
+        reasons = materialization.metadata.get("reasons")
+        if reasons is not None and isinstance(reasons.value, dict):
+            for stage, counts in reasons.value.items():
+                for reason, count in counts.items():
+                    self._print("        ", f"refused by {stage}: {reason} {count:,}")
 
     def _show_check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         if evaluation.passed:
@@ -74,6 +83,8 @@ class RunProgress:
             return
         blocked = evaluation.severity == dg.AssetCheckSeverity.ERROR
         self._checks["failed" if blocked else "warned"] += 1
+        if self._alert_shown and not blocked:
+            return  # which says the same and more
         key = evaluation.asset_key.to_user_string()
         label = "[bold red]failed[/]  " if blocked else "[yellow]warning[/] "
         self._print(label, f"{key}:{evaluation.check_name} {evaluation.description or ''}")

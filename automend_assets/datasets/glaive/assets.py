@@ -20,7 +20,12 @@ from automend_assets.contracts.balancing import (
 )
 from automend_assets.contracts.bias import bias_report as report_bias
 from automend_assets.contracts.bias_plot import bias_plot
-from automend_assets.contracts.checks import contract_checks, reconciliation_check, table_schema
+from automend_assets.contracts.checks import (
+    column_lineage,
+    contract_checks,
+    reconciliation_check,
+    table_schema,
+)
 from automend_assets.datasets.glaive.card import CARD
 from automend_assets.datasets.glaive.chatml import chatml_lines, tool_message_lines
 from automend_assets.datasets.glaive.contract import CONTRACT
@@ -128,11 +133,19 @@ def parsed(
             workers=Settings().workers,
             on_progress=lambda rows: context.log.info(f"{rows:,} rows parsed"),
         )
-        yield dg.Output(StagedFile(processed), "processed_records")
+        yield dg.Output(
+            StagedFile(processed),
+            "processed_records",
+            metadata={"dagster/column_lineage": column_lineage(CONTRACT)},
+        )
         yield dg.Output(
             StagedFile(quarantined),
             "quarantine",
-            metadata={"reasons": dg.MetadataValue.json(counts.quarantined)},
+            metadata={
+                "reasons": dg.MetadataValue.json(
+                    {"processed_records": counts.quarantined, "chatml": counts.withheld}
+                )
+            },
         )
 
 
