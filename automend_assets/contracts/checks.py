@@ -164,6 +164,18 @@ def table_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
+def column_lineage(contract: Contract) -> dg.TableColumnLineage:
+    """From which columns of the source asset each column is made, for the UI's lineage by column."""
+    source = dg.AssetKey([contract.dataset, contract.source_asset])
+    return dg.TableColumnLineage(
+        {
+            column.name: [dg.TableColumnDep(source, name) for name in column.made_from]
+            for column in contract.columns
+            if column.made_from
+        }
+    )
+
+
 def when_checked() -> dg.AutomationCondition[Any]:
     """Materialise when something upstream is new, unless a blocking check of it has failed or has not run."""
     return dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()

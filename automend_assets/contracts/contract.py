@@ -47,11 +47,12 @@ ExpectationValue = str | int | float | bool | None | tuple[str, ...] | OfExpecte
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its polars dtype and what it means to a reader."""
+    """One column: its polars dtype, what it means to a reader, and the columns of the source asset behind it."""
 
     name: str
     dtype: pl.DataType
     description: str
+    made_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

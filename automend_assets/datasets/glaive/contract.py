@@ -23,49 +23,79 @@ TIERS = ("none", "malformed", "simple", "moderate", "complex")
 
 _TEXT, _NUMBER, _FLAG = pl.String(), pl.Int64(), pl.Boolean()
 
+_SYSTEM, _CHAT, _BOTH = ("system",), ("chat",), ("system", "chat")
+
 _ORIGINAL_COLUMNS = (
     Column(
-        "system", _TEXT, "System prompt as upstream wrote it: the role and the functions that may be called"
-    ),
-    Column("chat", _TEXT, "The whole conversation as upstream wrote it, turns marked USER: and ASSISTANT:"),
-    Column("num_turns", _NUMBER, "User turns"),
-    Column("num_calls", _NUMBER, "Function calls, malformed ones included"),
-    Column(
-        "complexity_tier", _TEXT, "none, malformed, simple, moderate or complex: calls and their arguments"
-    ),
-    Column("has_parallel", _FLAG, "Whether one assistant turn makes several calls"),
-    Column("has_malformed", _FLAG, "Whether a call cannot be used"),
-    Column(
-        "function_calls", _TEXT, "JSON list of the calls: name and arguments, or code and text if malformed"
+        "system",
+        _TEXT,
+        "System prompt as upstream wrote it: the role and the functions that may be called",
+        _SYSTEM,
     ),
     Column(
-        "num_defined_functions", _NUMBER, "Functions that the system prompt defines, repeated names included"
+        "chat", _TEXT, "The whole conversation as upstream wrote it, turns marked USER: and ASSISTANT:", _CHAT
     ),
-    Column("defined_function_names", _TEXT, "JSON list of the names of these functions, in order"),
-    Column("function_signatures", _TEXT, "JSON object by name: description, parameters, types, required"),
-    Column("has_error_handling", _FLAG, "Whether any of the next three columns says that errors occur"),
-    Column("has_function_error_response", _FLAG, "Whether a function responded with an error"),
+    Column("num_turns", _NUMBER, "User turns", _CHAT),
+    Column("num_calls", _NUMBER, "Function calls, malformed ones included", _BOTH),
     Column(
-        "has_conditional_error", _FLAG, "Whether `if` or `when` stands within 30 characters of an error word"
+        "complexity_tier",
+        _TEXT,
+        "none, malformed, simple, moderate or complex: calls and their arguments",
+        _BOTH,
     ),
-    Column("error_keywords_found", _TEXT, "JSON list of the error keywords that occur as whole words"),
+    Column("has_parallel", _FLAG, "Whether one assistant turn makes several calls", _CHAT),
+    Column("has_malformed", _FLAG, "Whether a call cannot be used", _BOTH),
+    Column(
+        "function_calls",
+        _TEXT,
+        "JSON list of the calls: name and arguments, or code and text if malformed",
+        _BOTH,
+    ),
+    Column(
+        "num_defined_functions",
+        _NUMBER,
+        "Functions that the system prompt defines, repeated names included",
+        _SYSTEM,
+    ),
+    Column("defined_function_names", _TEXT, "JSON list of the names of these functions, in order", _SYSTEM),
+    Column(
+        "function_signatures", _TEXT, "JSON object by name: description, parameters, types, required", _SYSTEM
+    ),
+    Column(
+        "has_error_handling", _FLAG, "Whether any of the next three columns says that errors occur", _CHAT
+    ),
+    Column("has_function_error_response", _FLAG, "Whether a function responded with an error", _CHAT),
+    Column(
+        "has_conditional_error",
+        _FLAG,
+        "Whether `if` or `when` stands within 30 characters of an error word",
+        _CHAT,
+    ),
+    Column("error_keywords_found", _TEXT, "JSON list of the error keywords that occur as whole words", _CHAT),
 )
 
 _NEW_COLUMNS = (
-    Column("quarantine_reason", _TEXT, "Why the record cannot be trained on; null for a usable one"),
-    Column("malformed_reasons", _TEXT, "JSON list of the codes of its malformed calls"),
-    Column("recovered_reasons", _TEXT, "JSON list of the codes of what was repaired"),
-    Column("conversation_errors", _TEXT, "JSON list of the codes of what is wrong with its turns"),
-    Column("num_parallel_calls", _NUMBER, "The most calls that one assistant turn makes"),
-    Column("num_function_responses", _NUMBER, "FUNCTION RESPONSE turns"),
-    Column("has_duplicate_function_names", _FLAG, "Whether the system prompt defines a name more than once"),
-    Column("num_invalid_functions", _NUMBER, "Function definitions that could not be read"),
-    Column("call_errors", _TEXT, "JSON list of where calls contradict the schema of their function"),
-    Column("num_call_errors", _NUMBER, "Entries of call_errors"),
-    Column("num_invalid_calls", _NUMBER, "Readable calls with at least one entry in call_errors"),
-    Column("conversation", _TEXT, "JSON list of all messages in the form that trainers take"),
-    Column("tools", _TEXT, "JSON list of the defined functions as JSON Schemas; null without functions"),
-    Column("workflow", _TEXT, "JSON of the user and assistant message of the AutoMend workflow form"),
+    Column("quarantine_reason", _TEXT, "Why the record cannot be trained on; null for a usable one", _BOTH),
+    Column("malformed_reasons", _TEXT, "JSON list of the codes of its malformed calls", _BOTH),
+    Column("recovered_reasons", _TEXT, "JSON list of the codes of what was repaired", _BOTH),
+    Column("conversation_errors", _TEXT, "JSON list of the codes of what is wrong with its turns", _CHAT),
+    Column("num_parallel_calls", _NUMBER, "The most calls that one assistant turn makes", _CHAT),
+    Column("num_function_responses", _NUMBER, "FUNCTION RESPONSE turns", _CHAT),
+    Column(
+        "has_duplicate_function_names",
+        _FLAG,
+        "Whether the system prompt defines a name more than once",
+        _SYSTEM,
+    ),
+    Column("num_invalid_functions", _NUMBER, "Function definitions that could not be read", _SYSTEM),
+    Column("call_errors", _TEXT, "JSON list of where calls contradict the schema of their function", _BOTH),
+    Column("num_call_errors", _NUMBER, "Entries of call_errors", _BOTH),
+    Column("num_invalid_calls", _NUMBER, "Readable calls with at least one entry in call_errors", _BOTH),
+    Column("conversation", _TEXT, "JSON list of all messages in the form that trainers take", _BOTH),
+    Column(
+        "tools", _TEXT, "JSON list of the defined functions as JSON Schemas; null without functions", _SYSTEM
+    ),
+    Column("workflow", _TEXT, "JSON of the user and assistant message of the AutoMend workflow form", _BOTH),
 )
 
 
@@ -271,7 +301,7 @@ CONTRACT = Contract(
         " the layer that teaches the syntax of tool calls."
     ),
     columns=(
-        Column("row_number", _NUMBER, "Zero-based position of the record in the source"),
+        Column("row_number", _NUMBER, "Zero-based position of the record in the source", ("row_number",)),
         *_ORIGINAL_COLUMNS,
         *_NEW_COLUMNS,
     ),
