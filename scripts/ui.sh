@@ -17,4 +17,8 @@ PYTHON
 DAGSTER_HOME="$(.venv/bin/automend home | tail -n 1)"
 export DAGSTER_HOME
 printf 'ui: http://127.0.0.1:%s (stop with Ctrl-C)\n' "$port" >&2
-exec .venv/bin/dagster dev -w workspace.yaml -h 127.0.0.1 -p "$port" "$@"
+# Dagster warns of every dagster.yaml in the working directory that is not $DAGSTER_HOME's, and of its own successor.
+project=$PWD
+export PYTHONWARNINGS='ignore:Function `dev_command` is superseded'
+cd "$DAGSTER_HOME"
+exec "$project/.venv/bin/dagster" dev -w "$project/workspace.yaml" -h 127.0.0.1 -p "$port" "$@"

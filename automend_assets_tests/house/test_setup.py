@@ -1,4 +1,4 @@
-"""The set-up script, on a copy of the project that never gets as far as a download, and what it goes by."""
+"""The scripts, on a copy of the project that never gets as far as a download, and what they go by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -120,6 +122,20 @@ def test_an_unknown_argument_is_refused(project: Path) -> None:
     done = _set_up(project, "--tests")
     assert done.returncode == 1
     assert "usage: scripts/setup.sh [--test]" in done.stderr
+
+
+def test_the_ui_refuses_a_port_that_is_taken(project: Path) -> None:
+    interpreter = project / ".venv" / "bin" / "python"
+    interpreter.unlink()
+    interpreter.symlink_to(sys.executable)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = subprocess.run(
+            [project / "scripts" / "ui.sh"], env={**os.environ, "PORT": port}, capture_output=True, text=True
+        )
+    assert refused.returncode == 1
+    assert f"cannot listen on port {port}" in refused.stderr
+    assert "choose another: PORT=3001 make ui" in refused.stderr
 
 
 def test_the_lock_covers_what_the_project_needs() -> None:
