@@ -10,13 +10,13 @@ from typing import Any
 import dagster as dg
 
 from automend_assets.contracts.checks import when_checked
-from automend_assets.errors import PermanentError
+from automend_assets.errors import TransientError
 from automend_assets.versions.partitions import versions_of
 
 OWNERS = ["team:automend"]
 
-RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
-"""For assets that talk to the outside; what `failing_for_good` marks is not tried again."""
+MAX_RETRIES = 3
+FIRST_WAIT_SECONDS = 10.0
 
 
 def dataset_asset(
@@ -55,12 +55,17 @@ def definition_defaults() -> dict[str, Any]:
 
 
 @contextmanager
-def failing_for_good() -> Iterator[None]:
-    """Turn a PermanentError into a failure that no retry policy tries again."""
+def trying_again(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Have the step tried again after an error that can pass, each time after twice the wait; for assets that talk to
+    the outside.
+
+    Not a RetryPolicy, which would repeat every failure: a full disk, or a manifest that somebody edited.
+    """
     try:
         yield
-    except PermanentError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+    except TransientError as error:
+        wait = FIRST_WAIT_SECONDS * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:

@@ -32,7 +32,7 @@ from automend_assets.datasets.glaive.contract import CONTRACT
 from automend_assets.datasets.glaive.parse import process
 from automend_assets.datasets.glaive.source import read_source, resolve_source
 from automend_assets.pipeline.accounts import account_of_frame, account_of_lines
-from automend_assets.pipeline.assets import RETRIES, dataset_asset, dataset_out, failing_for_good, picture
+from automend_assets.pipeline.assets import dataset_asset, dataset_out, picture, trying_again
 from automend_assets.pipeline.dataset import CutRequest, Dataset
 from automend_assets.pipeline.release import release_asset, run_summary_asset
 from automend_assets.settings import Settings
@@ -72,21 +72,20 @@ def plan(request: CutRequest, hub: HubResource) -> Manifest:
     )
 
 
-@dataset_asset(CONTRACT.dataset, kinds={"huggingface"}, io="parquet", retry_policy=RETRIES)
+@dataset_asset(CONTRACT.dataset, kinds={"huggingface"}, io="parquet")
 def raw_sample(
     context: dg.AssetExecutionContext, store: StoreResource, ledger: LedgerResource, hub: HubResource
 ) -> Iterator[dg.Output[StagedFile]]:
     """The rows of this version as they came from the source, unreadable ones included."""
-    manifest = load_manifest(ledger.get(), store.get(), CONTRACT.dataset, context.partition_key)
-    with store.get().staging() as folder:
+    with trying_again(context), store.get().staging() as folder:
+        manifest = load_manifest(ledger.get(), store.get(), CONTRACT.dataset, context.partition_key)
         file = folder / "raw_sample.parquet"
-        with failing_for_good():
-            counts = read_source(
-                manifest,
-                file,
-                hub=hub,
-                on_progress=lambda rows, size: context.log.info(f"{rows:,} rows, {size / 1e6:,.1f} MB read"),
-            )
+        counts = read_source(
+            manifest,
+            file,
+            hub=hub,
+            on_progress=lambda rows, size: context.log.info(f"{rows:,} rows, {size / 1e6:,.1f} MB read"),
+        )
         yield dg.Output(
             StagedFile(file),
             metadata={
