@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 from collections.abc import Mapping
@@ -46,9 +47,17 @@ def _from_environment(variable: str, default: str) -> str:
 
 
 def discover() -> dict[str, Dataset]:
-    """Import the `assets` module of every dataset's folder and return the datasets by name, in name order."""
-    folders = sorted(module.name for module in pkgutil.iter_modules(datasets.__path__) if module.ispkg)
-    return {name: importlib.import_module(f"{datasets.__name__}.{name}.assets").DATASET for name in folders}
+    """Import the `assets` module of every folder of `datasets` that has one; return the datasets by name, in order."""
+    modules = {
+        folder.name: f"{datasets.__name__}.{folder.name}.assets"
+        for folder in pkgutil.iter_modules(datasets.__path__)
+        if folder.ispkg
+    }
+    return {
+        name: importlib.import_module(module).DATASET
+        for name, module in sorted(modules.items())
+        if importlib.util.find_spec(module) is not None
+    }
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
