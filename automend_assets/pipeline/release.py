@@ -145,6 +145,6 @@ def _step_seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
     """Wall seconds of each step of this run that is done."""
     return {
         stats.step_key: round(stats.end_time - stats.start_time, 3)
-        for stats in context.instance.get_run_step_stats(context.run_id)
+        for stats in context.instance.get_run_step_stats(context.run.run_id)
         if stats.start_time is not None and stats.end_time is not None
     }
