@@ -65,6 +65,8 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 
+_SCALAR_TYPES = {name: _PYTHON_TYPES[name] for name in ("string", "integer", "number", "boolean")}
+
 
 def check_arguments(parameters: Any, arguments: dict[str, Any]) -> list[ArgumentError]:
     """Violations of the ``parameters`` that a function declares, in the order of the schema and the arguments.
@@ -89,7 +91,7 @@ def declared_properties(parameters: Any) -> dict[str, Any]:
 
 def required_names(parameters: Any) -> list[str]:
     """Names of the required parameters, in declared order."""
-    return _required(parameters, declared_properties(parameters)) if type(parameters) is dict else []
+    return required_among(parameters, declared_properties(parameters)) if type(parameters) is dict else []
 
 
 def json_types(schema: Any) -> tuple[str, ...]:
@@ -106,11 +108,12 @@ def _is_bare_properties(parameters: dict[str, Any]) -> bool:
     return all(type(schema) is dict for schema in parameters.values())
 
 
-def _required(schema: dict[str, Any], properties: dict[str, Any]) -> list[str]:
+def required_among(schema: dict[str, Any], properties: dict[str, Any]) -> list[str]:
+    """Names that an object schema with these properties requires, in declared order."""
     listed = schema.get("required")
     names = [name for name in listed if type(name) is str] if type(listed) is list else []
     for name, part in properties.items():
-        if type(part) is dict and part.get("required") is True and name not in names:
+        if type(part) is dict and "required" in part and part["required"] is True and name not in names:
             names.append(name)
     return names
 
@@ -168,14 +171,20 @@ def _check_object(
     properties = schema.get("properties")
     declares = type(properties) is dict
     declared: dict[str, Any] = properties if type(properties) is dict else {}
-    errors += [
-        ArgumentError(MISSING_REQUIRED, f"{path}.{name}")
-        for name in _required(schema, declared)
-        if name not in value
-    ]
+    for name in required_among(schema, declared):
+        if name not in value:
+            errors.append(ArgumentError(MISSING_REQUIRED, f"{path}.{name}"))  # noqa: PERF401
     others = schema.get("additionalProperties", not declares)
     for name, item in value.items():
-        _check(declared.get(name, others), item, f"{path}.{name}", errors)
+        part = declared.get(name, others)
+        # Most parameters are declared with a scalar type and a description, and are of that type.
+        if not (
+            type(part) is dict
+            and len(part) == 2
+            and "description" in part
+            and type(item) in _SCALAR_TYPES.get(str(part.get("type")), ())
+        ):
+            _check(part, item, f"{path}.{name}", errors)
 
 
 _COMBINATIONS = frozenset({"anyOf", "oneOf", "allOf"})

@@ -56,6 +56,7 @@ from automend_assets.chat.verification import (
     check_arguments,
     declared_properties,
     json_types,
+    required_among,
     required_names,
 )
 
@@ -111,8 +112,11 @@ def parse_prompt(system: str | None) -> Prompt:
         signature: dict[str, Any] = {
             "description": function.get("description"),
             "parameters": list(properties),
-            "types": {key: _type_words(schema) for key, schema in properties.items()},
-            "required": required_names(parameters),
+            "types": {
+                key: schema.get("type", "any") if type(schema) is dict else "any"
+                for key, schema in properties.items()
+            },
+            "required": required_among(parameters, properties) if type(parameters) is dict else [],
         }
         if name in signatures:
             signatures[name].setdefault("redeclared", []).append(signature)
@@ -120,7 +124,7 @@ def parse_prompt(system: str | None) -> Prompt:
             signatures[name] = signature
         names.append(name)
         definitions.setdefault(name, []).append(parameters)
-        tools.append({"type": "function", "function": _tool_function(function, parameters)})
+        tools.append({"type": "function", "function": _tool_function(function, properties)})
     words = text[:start].rstrip().removesuffix("-").rstrip()
     return Prompt(_system_message(words), names, dumps(signatures), dumps(tools), definitions, invalid)
 
@@ -133,23 +137,16 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _type_words(schema: Any) -> Any:
-    declared = schema.get("type") if isinstance(schema, dict) else None
-    return declared if isinstance(declared, str | list) else "any"
-
-
-def _tool_function(function: dict[str, Any], parameters: Any) -> dict[str, Any]:
-    """The definition with the three keys that chat templates read, and ``parameters`` an object schema."""
-    if not isinstance(parameters, dict) or not parameters:
-        parameters = {"type": "object", "properties": {}}
-    elif "properties" not in parameters and (bare := declared_properties(parameters)):
-        parameters = {"type": "object", "properties": bare}
+def _tool_function(function: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    """The definition with the keys that chat templates read, and ``parameters`` an object schema."""
+    parameters = function.get("parameters")
+    if type(parameters) is dict and "properties" in parameters and type(function.get("description")) is str:
+        return function
     description = function.get("description")
     return {
         **function,
-        "name": function["name"],
-        "description": description if isinstance(description, str) else "",
-        "parameters": parameters,
+        "description": description if type(description) is str else "",
+        "parameters": {"type": "object", "properties": properties},
     }
 
 

@@ -29,6 +29,7 @@ from automend_assets.datasets.glaive.conversation import (
 from automend_assets.datasets.glaive.plain_rows import read_plain_rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 PROCESSED_SCHEMA = pl.Schema(
@@ -290,9 +291,9 @@ def process(
                 reasons[stage][reason] += 1
             rows_in = rows_out + reasons["processed_records"].total()
             if len(kept):
-                good.write_table(kept.to_arrow())
+                good.write_table(_arrow(kept))
             if len(refused):
-                bad.write_table(refused.to_arrow())
+                bad.write_table(_arrow(refused))
             if on_progress is not None:
                 on_progress(rows_in)
     quarantined, withheld = (dict(sorted(counts.items())) for counts in reasons.values())
@@ -300,9 +301,18 @@ def process(
 
 
 def _writer(pq: Any, path: Path, schema: pl.Schema) -> pq.ParquetWriter:
+    # Without pyarrow's own schema, whose string views older readers do not know; Parquet's says all there is.
     return pq.ParquetWriter(
-        path, pl.DataFrame(schema=schema).to_arrow().schema, compression="zstd", compression_level=1
+        path,
+        _arrow(pl.DataFrame(schema=schema)).schema,
+        compression="zstd",
+        compression_level=1,
+        store_schema=False,
     )
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def _parsed(raw: pl.LazyFrame, batch_rows: int, workers: int) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:

@@ -70,15 +70,24 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
         .with_columns(is_call=(pl.col("role") == "A") & pl.col("text").str.starts_with(_CALL_START))
         .with_row_index("turn")
     )
+    calls = _read_calls(turns.filter("is_call"), prompts)
     turns = turns.join(
-        _read_calls(turns.filter("is_call"), prompts), "turn", "left", maintain_order="left"
-    ).with_columns(odd=_is_odd(), message=_message(), failed=_reports_error())
+        calls.select("turn", "name", "call"), "turn", "left", maintain_order="left"
+    ).with_columns(odd=_is_odd(), message=_message())
+    by_row = calls.group_by("row", maintain_order=True).agg(
+        pl.col("call").str.join(","),
+        pl.col("step").str.join(","),
+        pl.col("arguments").sum(),
+        pl.col("error").str.join(","),
+        pl.col("errors").sum(),
+        invalid=(pl.col("errors") > 0).sum(),
+    )
+    failed = _rows_with_failures(turns.filter(pl.col("role") == "F"))
     role = pl.col("role")
     records = (
         turns.group_by("row", maintain_order=True)
         .agg(
             pl.col("odd").any(),
-            pl.col("failed").any(),
             turns=pl.len(),
             users=(role == "U").sum(),
             replies=(role == "A").sum(),
@@ -89,15 +98,15 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             user=pl.col("message").first(),
             # The second turn of a plain row is the first reply.
             reply=pl.col("text").get(1, null_on_oob=True),
-            call=pl.col("call").str.join(","),
-            step=pl.col("step").str.join(","),
-            arguments=pl.col("arguments").sum(),
-            error=pl.col("error").str.join(","),
-            errors=pl.col("errors").sum(),
-            invalid=(pl.col("errors") > 0).sum(),
         )
         .filter(~pl.col("odd"), pl.col("replies") > 0, pl.col("last") != "F")
         .join(rows, "row", "left", maintain_order="left")
+        .join(by_row, "row", "left", maintain_order="left")
+        .with_columns(
+            pl.col("call", "error").fill_null(""),
+            pl.col("errors", "invalid").fill_null(0),
+            failed=pl.col("row").is_in(failed),
+        )
         .filter(
             _count(chat, "<") == pl.col("replies") + pl.col("calls"),
             _count(chat, "ASSISTANT:") + _count(chat, "USER:") + _count(chat, "FUNCTION RESPONSE:")
@@ -149,14 +158,10 @@ def _message() -> pl.Expr:
     return pl.concat_str(plain.str.strip_suffix("}"), rest)
 
 
-def _reports_error() -> pl.Expr:
-    suspicious = (pl.col("role") == "F") & pl.col("text").str.contains(_MAY_REPORT_ERROR)
-    return (
-        pl.when(suspicious)
-        .then("text")
-        .map_elements(reports_error, return_dtype=pl.Boolean, skip_nulls=True)
-        .fill_null(False)
-    )
+def _rows_with_failures(responses: pl.DataFrame) -> pl.Series:
+    suspicious = responses.filter(pl.col("text").str.contains(_MAY_REPORT_ERROR))
+    failed = [row for row, text in suspicious.select("row", "text").iter_rows() if reports_error(text)]
+    return pl.Series(failed, dtype=pl.UInt32)
 
 
 def _read_calls(calls: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
@@ -166,7 +171,7 @@ def _read_calls(calls: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
         .unnest("parts")
         .drop_nulls()
     )
-    read: list[tuple[int, str, str, str, int, str | None, int]] = []
+    read: list[tuple[int, int, str, str, str, int, str | None, int]] = []
     row_before, number = -1, 0
     for turn, row, name, text in parts.iter_rows():
         number = number + 1 if row == row_before else 0
@@ -180,6 +185,7 @@ def _read_calls(calls: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
         read.append(
             (
                 turn,
+                row,
                 name_text,
                 f'{{"name":{name_text},"arguments":{arguments_text}}}',
                 f'{{"tool":{name_text},"params":{arguments_text}}}',
@@ -190,6 +196,7 @@ def _read_calls(calls: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
         )
     schema = {
         "turn": pl.UInt32,
+        "row": pl.UInt32,
         "name": pl.String,
         "call": pl.String,
         "step": pl.String,
