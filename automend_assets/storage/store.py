@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
 import os
 import re
 import shutil
@@ -37,6 +36,11 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 # polars reports a failed write as text: "... (os error 28)".
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+# What s3fs makes of the answers 500 and 503, slow down and request timeout.
+_S3_BUSY = {errno.EIO, errno.EBUSY, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)}
+# s3fs tries up to 5 times around botocore's own attempts; the defaults of both add up to 25 minutes on a
+# server that accepts and never answers.
+_S3_PATIENCE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 3}}
 # s3fs would upload 10 parts of 50 MiB at a time from memory.
 _S3_PART_BYTES = 16 * 2**20
 _S3_PARALLEL_PARTS = 4
@@ -55,7 +59,7 @@ class StoreNotReadable(PermanentError):
 
 
 class StoreUnreachable(TransientError):
-    """The S3 endpoint does not answer."""
+    """The S3 endpoint does not answer, or answers that it cannot now."""
 
 
 class ArtifactMissing(PermanentError, FileNotFoundError):
@@ -147,13 +151,12 @@ class Store:
 
         Local stores stage on their own file system, so that publishing is a rename. Raises StoreNotWritable.
         """
-        home = (
-            Path(self._root, ".staging")
-            if self._is_local
-            else Path(tempfile.gettempdir(), f"automend-staging-{getpass.getuser()}")
-        )
+        if self._is_local:
+            home, mode = Path(self._root, ".staging"), 0o777
+        else:
+            home, mode = Path(tempfile.gettempdir(), f"automend-staging-{os.getuid()}"), 0o700
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode, parents=True, exist_ok=True)
             _remove_abandoned(home)
             folder, lock = _staging_folder(home)
         except OSError as error:
@@ -204,7 +207,7 @@ class Store:
         except FileNotFoundError:
             raise
         except _io_errors(self._is_local) as error:
-            kind = StoreUnreachable if _is_network(error) else StoreNotReadable
+            kind = StoreUnreachable if _may_pass(error, self._is_local) else StoreNotReadable
             raise kind(
                 f"Cannot read {self.url(dataset, version, name)}: {_reason(error)}. {self._advice()}"
             ) from error
@@ -217,7 +220,7 @@ class Store:
                 str(file), target, chunksize=_S3_PART_BYTES, max_concurrency=_S3_PARALLEL_PARTS
             )
         except _io_errors(self._is_local) as error:
-            kind = StoreUnreachable if _is_network(error) else StoreNotWritable
+            kind = StoreUnreachable if _may_pass(error, self._is_local) else StoreNotWritable
             raise kind(f"Cannot write {target}: {_reason(error)}. {self._advice()}") from error
 
     def _not_writable(self, error: Exception, where: Path) -> NoReturn:
@@ -247,11 +250,15 @@ def _staging_folder(home: Path) -> tuple[Path, int]:
         folder = home / uuid.uuid4().hex
         lock_file = folder.with_suffix(".lock")
         lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Between the two lines above another process may have taken it for abandoned and removed it.
-        if lock_file.exists():
-            folder.mkdir()
-            return folder, lock
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Between the two calls above another process may have taken it for abandoned and removed it.
+            if lock_file.exists():
+                folder.mkdir()
+                return folder, lock
+        except OSError:
+            _drop_lock(lock, folder)
+            raise
         os.close(lock)
 
 
@@ -311,9 +318,11 @@ def _io_errors(is_local: bool) -> tuple[type[Exception], ...]:
     return (OSError, BotoCoreError, ClientError)
 
 
-def _is_network(error: Exception) -> bool:
-    if isinstance(error, OSError):
+def _may_pass(error: Exception, is_local: bool) -> bool:
+    if is_local:
         return False
+    if isinstance(error, OSError):
+        return error.errno in _S3_BUSY
     from botocore.exceptions import ConnectionError, HTTPClientError
 
     return isinstance(error, ConnectionError | HTTPClientError)
@@ -326,7 +335,11 @@ def _s3_endpoint() -> str | None:
 def _s3fs_options() -> dict[str, Any]:
     # Another process may have written since: no answers from a remembered listing. s3fs keeps file systems by
     # their options, so the endpoint is one of them; credentials it finds by itself.
-    return {"use_listings_cache": False, "endpoint_url": _s3_endpoint()}
+    return {
+        "use_listings_cache": False,
+        "endpoint_url": _s3_endpoint(),
+        "config_kwargs": _S3_PATIENCE,
+    }
 
 
 def _polars_s3_options() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -124,29 +125,29 @@ class Ledger:
         Raises VersionNotFound, or ManifestChanged when the row was edited after the cut.
         """
         number = version_number(key)
-        rows = self._rows(dataset, number) if number is not None else []
+        query = sa.select(_VERSIONS).where(_VERSIONS.c.dataset == dataset, _VERSIONS.c.number == number)
+        rows = self._rows(query)
         if not rows:
             raise VersionNotFound(self._not_found(dataset, key))
         return self._version(rows[0])
 
     def versions(self, dataset: str) -> list[Version]:
         """Every version of `dataset`, oldest first, each verified as by `get`."""
-        return [self._version(row) for row in self._rows(dataset)]
+        query = sa.select(_VERSIONS).where(_VERSIONS.c.dataset == dataset)
+        return [self._version(row) for row in self._rows(query)]
 
     def keys(self, dataset: str) -> list[str]:
         """The keys of every version of `dataset`, oldest first, without reading the manifests."""
-        return [version_key(row.number) for row in self._rows(dataset)]
+        query = sa.select(_VERSIONS.c.number).where(_VERSIONS.c.dataset == dataset)
+        return [version_key(row.number) for row in self._rows(query)]
 
-    def _rows(self, dataset: str, number: int | None = None) -> list[sa.Row[tuple[object, ...]]]:
+    def _rows(self, query: sa.Select[tuple[Any, ...]]) -> list[sa.Row[tuple[Any, ...]]]:
         if not self._prepared and not self._has_table():
             return []
-        query = sa.select(_VERSIONS).where(_VERSIONS.c.dataset == dataset).order_by(_VERSIONS.c.number)
-        if number is not None:
-            query = query.where(_VERSIONS.c.number == number)
         with self._transaction() as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query.order_by(_VERSIONS.c.number)))
 
-    def _version(self, row: sa.Row[tuple[object, ...]]) -> Version:
+    def _version(self, row: sa.Row[tuple[Any, ...]]) -> Version:
         text = row.manifest.encode()
         found = hashlib.sha256(text).hexdigest()
         if found != row.manifest_sha256:
@@ -210,6 +211,7 @@ class Ledger:
                     connection = connection.execution_options(automend_begin="BEGIN IMMEDIATE")
                 with connection.begin():
                     if lock is not None and self._engine.dialect.name == "postgresql":
+                        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
                         number = int.from_bytes(hashlib.sha256(lock.encode()).digest()[:8], signed=True)
                         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
                     yield connection

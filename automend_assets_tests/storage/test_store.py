@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -283,7 +285,6 @@ def test_an_endpoint_that_does_not_answer_can_be_tried_again(
     s3_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(StoreUnreachable, match=r"Could not connect.*AWS_ENDPOINT_URL") as raised:
         s3_store.exists(*NAME)
     assert isinstance(raised.value, TransientError)
@@ -291,3 +292,42 @@ def test_an_endpoint_that_does_not_answer_can_be_tried_again(
         put(s3_store, b"x")
     assert not issubclass(StoreNotWritable, TransientError)
     assert issubclass(StoreNotWritable, PermanentError)
+
+
+class BusyS3(BaseHTTPRequestHandler):
+    """Answers every request with the server's `status` and `code`, as S3 does when it has no time."""
+
+    protocol_version = "HTTP/1.1"
+    status: ClassVar[int]
+    code: ClassVar[str]
+
+    def refuse(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"" if self.command == "HEAD" else f"<Error><Code>{self.code}</Code></Error>".encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_GET = do_PUT = refuse
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the test's standard error."""
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "InternalError"), (503, "ServiceUnavailable"), (503, "SlowDown")]
+)
+def test_a_busy_endpoint_can_be_tried_again(
+    status: int, code: str, s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = type("Busy", (BusyS3,), {"status": status, "code": code})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        store = Store("s3://bucket/store")
+        with pytest.raises(StoreUnreachable):
+            store.exists(*NAME)
+        with pytest.raises(StoreUnreachable):
+            put(store, b"x")
+        server.shutdown()
