@@ -7,19 +7,23 @@ finding the records in the bytes (`records.py`), what a chat means (`parse.py`).
 
 from __future__ import annotations
 
-import hashlib
 import io
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from automend_assets.connectors.hub import HubFile, HubResource
+from automend_assets.connectors.sources import (
+    CountedStream,
+    Origin,
+    SampleCounts,
+    open_files,
+    pin_source,
+    shuffled,
+)
 from automend_assets.datasets.glaive.records import (
     MAX_ROW_BYTES,
     EmptySource,
@@ -27,14 +31,8 @@ from automend_assets.datasets.glaive.records import (
     SourceNotReadable,
     read_records,
 )
-from automend_assets.errors import PermanentError
 from automend_assets.settings import project_root
-from automend_assets.versions.manifest import FileSource, HubSource, Manifest, SampleSource, Source
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-_T = TypeVar("_T")
+from automend_assets.versions.manifest import Manifest, Source
 
 UPSTREAM_REPO = "glaiveai/glaive-function-calling-v2"
 SHUFFLE_BUFFER = 10_000
@@ -44,29 +42,6 @@ _READ_BYTES = 1 << 20
 _ROW_GROUP_ROWS = 4_096
 _ROW_GROUP_CHARS = 32 << 20
 _PROGRESS_SECONDS = 2.0
-
-
-class SourceMissing(PermanentError):
-    """The file of a source is not there, or none was named."""
-
-
-class SourceChanged(PermanentError):
-    """The file of a source is not the one that the version was cut from."""
-
-
-@dataclass(frozen=True)
-class SampleCounts:
-    """What was read of a source and what was taken.
-
-    `bytes_read` counts bytes of the source as it is stored (compressed, if it is). `exhausted`: the end of
-    the source was reached. `errors`: written rows per `source_error`.
-    """
-
-    rows_read: int
-    rows_written: int
-    bytes_read: int
-    exhausted: bool
-    errors: dict[str, int]
 
 
 def sample_path() -> Path:
@@ -82,31 +57,8 @@ def resolve_source(
     repo: str | None = None,
     revision: str | None = None,
 ) -> Source:
-    """Pin down a source for a manifest: the hash of a file, the commit that a Hub revision (default `main`)
-    is now.
-
-    `kind` is sample, hub or file. A relative `path` counts from the working directory and is stored
-    absolute. For the Hub a first byte is read too, so that a gated repository is refused when the version
-    is cut, not later.
-    """
-    if kind == "hub":
-        repo = repo or UPSTREAM_REPO
-        commit = hub.resolve_revision(repo, revision or "main")
-        with hub.open(repo, commit, _data_files(hub, repo, commit)[0]) as stream:
-            stream.read(1)
-        return HubSource(repo=repo, revision=commit)
-    if kind == "sample":
-        with _open(sample_path()) as file:
-            found = _fingerprint(file)
-        return SampleSource(sha256=found.sha256, bytes=found.bytes)
-    if kind == "file":
-        if path is None:
-            raise SourceMissing("The source `file` needs a path: add `--path FILE`.")
-        absolute = Path(path).expanduser().absolute()
-        with _open(absolute) as file:
-            found = _fingerprint(file)
-        return FileSource(path=str(absolute), sha256=found.sha256, bytes=found.bytes)
-    raise SourceMissing(f"There is no source {kind!r}: use sample, hub or file.")
+    """Pin down a source for a manifest; see `connectors.sources.pin_source`."""
+    return pin_source(kind, _origin(), hub=hub, path=path, repo=repo, revision=revision)
 
 
 def read_source(
@@ -140,28 +92,6 @@ def read_source(
     )
 
 
-def shuffled(rows: Iterator[_T], *, seed: int, buffer_rows: int) -> Iterator[_T]:
-    """Yield `rows` in random order, each drawn from a buffer of the `buffer_rows` that come next.
-
-    Not by `datasets.IterableDataset.shuffle`, whose order changes between releases (huggingface/datasets
-    #8194): the same manifest would give other rows after an upgrade. Only `random.Random.random` is used
-    here, whose sequence for a seed Python promises to keep.
-    """
-    draw = random.Random(seed).random  # noqa: S311
-    buffer: list[_T] = []
-    for row in rows:
-        if len(buffer) < buffer_rows:
-            buffer.append(row)
-            continue
-        place = int(draw() * buffer_rows)
-        yield buffer[place]
-        buffer[place] = row
-    while buffer:
-        place = int(draw() * len(buffer))
-        buffer[place], buffer[-1] = buffer[-1], buffer[place]
-        yield buffer.pop()
-
-
 class _Reading:
     """The records of a source with their numbers, and how far the reading has come."""
 
@@ -183,8 +113,8 @@ class _Reading:
     def rows(self) -> Generator[tuple[int, Record], None, None]:
         next_report = time.monotonic() + _PROGRESS_SECONDS
         empty: EmptySource | None = None
-        for name, raw in _streams(self._source, self._hub):
-            with io.BufferedReader(_Counted(raw, self), _READ_BYTES) as stream:
+        for name, raw in open_files(self._source, _origin(), self._hub):
+            with io.BufferedReader(CountedStream(raw, self._count), _READ_BYTES) as stream:
                 try:
                     for record in read_records(stream, name, max_row_bytes=self._max_row_bytes):
                         self.rows_read += 1
@@ -198,45 +128,16 @@ class _Reading:
             raise empty
         self.exhausted = True
 
+    def _count(self, size: int) -> None:
+        self.bytes_read += size
+
     def report(self) -> None:
         if self._on_progress:
             self._on_progress(self.rows_read, self.bytes_read)
 
 
-class _Counted(io.RawIOBase):
-    """Another raw stream, whose bytes are added up as they are read."""
-
-    def __init__(self, raw: io.RawIOBase, reading: _Reading) -> None:
-        self._raw = raw
-        self._reading = reading
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
-        count: int = self._raw.readinto(buffer) or 0
-        self._reading.bytes_read += count
-        return count
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._raw.seek(offset, whence)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _streams(source: Source, hub: HubResource) -> Iterator[tuple[str, io.RawIOBase]]:
-    """The files of a source in order, each with the name that errors call it."""
-    if isinstance(source, HubSource):
-        for file in _data_files(hub, source.repo, source.revision):
-            yield f"{source.repo}/{file.path}", hub.open(source.repo, source.revision, file)
-    else:
-        path = sample_path() if isinstance(source, SampleSource) else Path(source.path)
-        yield str(path), _open_unchanged(path, source)
+def _origin() -> Origin:
+    return Origin("glaive", UPSTREAM_REPO, sample_path(), _data_files)
 
 
 def _data_files(hub: HubResource, repo: str, revision: str) -> list[HubFile]:
@@ -250,48 +151,6 @@ def _data_files(hub: HubResource, repo: str, revision: str) -> list[HubFile]:
         f"{repo} has no data file at {revision}: expected one of {', '.join(chain(*_DATA_SUFFIXES))}, "
         f"found {', '.join(file.path for file in files[:10]) or 'nothing'}. Name another repository."
     )
-
-
-def _open_unchanged(path: Path, source: SampleSource | FileSource) -> io.FileIO:
-    """The file, opened; that it is the one of the manifest is checked through the same descriptor."""
-    file = _open(path)
-    try:
-        if _fingerprint(file) != _Fingerprint(source.sha256, source.bytes):
-            recut = f"automend cut glaive --source {source.kind}" + (
-                f" --path {path}" * (source.kind == "file")
-            )
-            raise SourceChanged(
-                f"{path} is not the file that this version was cut from (sha256 {source.sha256[:12]}..., "
-                f"{source.bytes} bytes): put that file back, or cut a new version with `{recut}`."
-            )
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _open(path: Path) -> io.FileIO:
-    try:
-        return io.FileIO(path)
-    except OSError as error:
-        if path == sample_path():
-            remedy = "restore it with `git checkout data/samples` in the project's folder"
-        else:
-            remedy = "put it there, or cut a version with another `--path`"
-        raise SourceMissing(f"{path} cannot be opened ({error.strerror}): {remedy}.") from error
-
-
-class _Fingerprint(NamedTuple):
-    sha256: str
-    bytes: int
-
-
-def _fingerprint(file: io.FileIO) -> _Fingerprint:
-    digest = hashlib.sha256()
-    while chunk := file.read(_READ_BYTES):
-        digest.update(chunk)
-    return _Fingerprint(digest.hexdigest(), file.tell())
 
 
 def _write(rows: Iterator[tuple[int, Record]], destination: Path) -> tuple[int, Counter[str]]:

@@ -21,16 +21,10 @@ from automend_assets.connectors.hub import (
     HubTokenMissing,
     HubUnreachable,
 )
+from automend_assets.connectors.sources import SampleCounts, SourceChanged, SourceMissing, shuffled
 from automend_assets.datasets.glaive import source
 from automend_assets.datasets.glaive.records import EmptySource, SourceNotReadable
-from automend_assets.datasets.glaive.source import (
-    SampleCounts,
-    SourceChanged,
-    SourceMissing,
-    read_source,
-    resolve_source,
-    shuffled,
-)
+from automend_assets.datasets.glaive.source import read_source, resolve_source
 from automend_assets.settings import project_root
 from automend_assets.versions.manifest import FileSource, HubSource, Manifest, Source
 from automend_assets_tests.servers.hub import LoopbackHub, dead_endpoint
