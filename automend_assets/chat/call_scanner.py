@@ -380,8 +380,8 @@ def _decode(text: str) -> tuple[Any, tuple[str, ...]]:
     if text.count('":') != len(value):
         # Nested objects, colons in strings, or one key twice: only the pairs tell.
         _refuse_duplicates(text)
-    if len(text) > 18 and _LONG_INTEGER.search(text) and not _fits_64_bits(value):
-        raise _Malformed("number_out_of_range")
+    if len(text) > 18 and _LONG_INTEGER.search(text):
+        _refuse_long_integers(text)
     return value, codes
 
 
@@ -462,13 +462,15 @@ def _finite(value: Any) -> bool:
     return type(value) is not float or value - value == 0
 
 
-def _fits_64_bits(value: Any) -> bool:
-    """False when an integer was read as a float (orjson) or as a long one (json), and would not come back."""
-    if type(value) is dict:
-        return all(map(_fits_64_bits, value.values()))
-    if type(value) is list:
-        return all(map(_fits_64_bits, value))
-    return type(value) not in (int, float) or -(2**63) <= value < 2**64
+def _refuse_long_integers(text: str) -> None:
+    """orjson reads an integer beyond 64 bits as a float, without a word."""
+
+    def fits(digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**64:
+            raise _Malformed("number_out_of_range")
+        return value
+
+    json.loads(text, strict=False, parse_int=fits)
 
 
 def _is_object(value: Any) -> bool:
