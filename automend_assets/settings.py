@@ -39,6 +39,10 @@ def _default_ledger() -> SecretStr:
     return SecretStr(f"sqlite:///{project_root() / 'data' / 'ledger.sqlite'}")
 
 
+def _default_pins() -> Path:
+    return project_root() / "data" / "remote"
+
+
 class Settings(BaseSettings):
     """The settings of one process, read from the environment when it is created."""
 
@@ -80,6 +84,13 @@ class Settings(BaseSettings):
             description="DVC remote that releases are pushed to: a name, URL or absolute path. Unset: only pinned.",
         ),
     ] = None
+    pins_folder: Annotated[
+        Path,
+        Field(
+            validation_alias="AUTOMEND_PINS",
+            description="Where the DVC pins of a store on S3 are kept; those of a folder lie in it.",
+        ),
+    ] = Field(default_factory=_default_pins)
     hf_endpoint: Annotated[
         str,
         Field(validation_alias="HF_ENDPOINT", description="The Hugging Face Hub, or a mirror of it."),

@@ -12,7 +12,7 @@ import dagster as dg
 from automend_assets.contracts.contract import Contract, expected_rows
 from automend_assets.contracts.evaluation import evaluate
 from automend_assets.pipeline.assets import dataset_asset
-from automend_assets.settings import Settings, project_root
+from automend_assets.settings import Settings
 from automend_assets.storage.quarantine import count_by_reason
 from automend_assets.storage.resources import LedgerResource, StoreResource
 from automend_assets.storage.store import Store
@@ -102,14 +102,14 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
     def release(
         context: dg.AssetExecutionContext, store: StoreResource, ledger: LedgerResource
     ) -> dg.Output[dict[str, Any]]:
-        version = context.partition_key
+        version, settings = context.partition_key, Settings()
         manifest = load_manifest(ledger.get(), store.get(), dataset, version)
         artifacts = describe_artifacts(store.get(), dataset, version, [*files, SUMMARY_FILE])
         reports = _reports(store.get(), dataset, version)
         content = release_manifest(version, manifest, contract, artifacts, reports)
         with store.get().write(dataset, version, CARD_FILE) as file:
             file.write_text(dataset_card(version, manifest, contract, card, artifacts, reports))
-        project = find_project(store.get(), project_root())
+        project = find_project(store.get(), settings.pins_folder)
         write_metrics(project, dataset, version, content["metrics"])
         pinned = pin(
             store.get(),
@@ -117,7 +117,7 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
             version,
             [CARD_FILE, MANIFEST_NAME, *(artifact.file for artifact in artifacts)],
             project,
-            remote=Settings().dvc_remote,
+            remote=settings.dvc_remote,
         )
         return dg.Output(
             content,

@@ -11,7 +11,7 @@ The project of a store is
 - for a folder whose pointers Git can track in a DVC project (the default, `data/store` in a clone): that
   project, so that pointers are committed with the code;
 - for any other folder: a project without Git in the store's own root, made on first use;
-- for S3: as above, for a folder that mirrors the bucket under `data/remote`. DVC cannot track objects where
+- for S3: as above, for a folder that mirrors the bucket, by default under `data/remote`. DVC cannot track objects where
   they are (external outputs went with DVC 3), so artifacts pass through that folder into DVC's cache.
 """
 
@@ -84,15 +84,15 @@ class PinResult:
     pushed_to: str | None
 
 
-def find_project(store: Store, home: Path) -> DvcProject:
+def find_project(store: Store, mirrors: Path) -> DvcProject:
     """Find the DVC project in which `store` is pinned; make one (without Git) where there is none.
 
-    `home` is the checkout or working directory, in which the pins of an S3 store are kept.
+    `mirrors` is the folder under which the pins of S3 stores are kept, by bucket and prefix.
     """
     if _is_local(store):
         folder = Path(store.root).resolve()
     else:
-        folder = home.resolve() / "data" / "remote" / store.root.removeprefix("s3://")
+        folder = mirrors.resolve() / store.root.removeprefix("s3://")
     for root in (folder, *folder.parents):
         if (root / ".dvc" / "config").is_file():
             if _sees_pointers(root, folder):

@@ -159,7 +159,7 @@ def test_a_release_goes_to_s3_and_comes_back(store: Store, bucket: str, s3: obje
 def test_a_store_in_s3_is_pinned_through_a_mirror(s3_store: Store, bucket: str, clone: Path) -> None:
     fill(s3_store)
 
-    project = find_project(s3_store, clone)
+    project = find_project(s3_store, clone / "data" / "remote")
     pointers = pin_all(s3_store, project, remote=f"s3://{bucket}/pins")
 
     folder = clone / "data" / "remote" / bucket / "store"
