@@ -212,7 +212,7 @@ def _local_files(
 
 
 def _read_pointer(root: Path, name: str, target: str) -> Pointer:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     pointer = f"{target}.dvc"
     (out,) = yaml.safe_load((root / pointer).read_bytes())["outs"]
