@@ -315,9 +315,7 @@ class BusyS3(BaseHTTPRequestHandler):
         """Nothing on the test's standard error."""
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(500, "InternalError"), (503, "ServiceUnavailable"), (503, "SlowDown")]
-)
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "ServiceUnavailable")])
 def test_a_busy_endpoint_can_be_tried_again(
     status: int, code: str, s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
