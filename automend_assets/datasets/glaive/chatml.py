@@ -8,7 +8,10 @@ be loaded. Not here: parsing, and writing files.
 ``tool_message_lines`` is the form that trainers take. ``messages`` is a list of messages, ``arguments`` are objects;
 ``tools`` is JSON *text*, or null. Both so that no null key is invented: Arrow gives every object of a column the keys
 of all of them, and a model trained on that learns to write ``"radius": null``. TRL decodes ``tools`` itself when it is
-text; for ``messages``, ``datasets`` has the ``Json`` feature, which :func:`tool_message_features` asks for by name.
+text. For ``messages``, ``datasets`` has the ``Json`` feature. Its JSON loader finds that out by itself when the first
+10 MB hold a call; :func:`tool_message_features` says it whatever they hold, and a dataset card should say it too.
+One loss is the loader's own (datasets 5.2, by pandas' JSON): floats keep ten decimals, and some come back one unit in
+the last place off (0.7 as 0.7000000000000001).
 """
 
 from __future__ import annotations

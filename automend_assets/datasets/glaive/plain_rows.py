@@ -105,7 +105,7 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
         .with_columns(
             pl.col("call", "error").fill_null(""),
             pl.col("errors", "invalid").fill_null(0),
-            failed=pl.col("row").is_in(failed),
+            failed=pl.col("row").is_in(failed.implode()),
         )
         .filter(
             _count(chat, "<") == pl.col("replies") + pl.col("calls"),

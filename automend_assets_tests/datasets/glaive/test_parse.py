@@ -42,7 +42,7 @@ AVERAGE = {
 
 def system_of(*functions: dict[str, Any]) -> str:
     texts = "\n\n".join(json.dumps(function, indent=4) for function in functions)
-    return f"SYSTEM: You are a helpful assistant with access to the following functions. Use them if required -\n{texts}\n"
+    return f"{sample.WITH_FUNCTIONS}{texts}\n"
 
 
 def raw_frame(*rows: tuple[str | None, str | None]) -> pl.DataFrame:
@@ -212,7 +212,8 @@ CALL = """<functioncall> {"name": "get_time", "arguments": '{}'}"""
 def test_several_calls_in_one_turn_are_parallel_and_the_replies_are_named() -> None:
     record = parse_one(
         "USER: Both.\n\n\n"
-        f"""ASSISTANT: {CALL} <functioncall> {{"name": "average", "arguments": '{{"numbers": [1]}}'}} <|endoftext|>\n\n\n"""
+        f"ASSISTANT: {CALL} "
+        """<functioncall> {"name": "average", "arguments": '{"numbers": [1]}'} <|endoftext|>\n\n\n"""
         'FUNCTION RESPONSE: {"time": 1}\n\n\nFUNCTION RESPONSE: {"mean": 1}\n\n\nASSISTANT: So. <|endoftext|>\n\n\n',
         TIME,
         AVERAGE,
@@ -430,9 +431,9 @@ def test_plain_rows_are_read_like_all_others() -> None:
 
 
 PIECES = st.sampled_from(
-    [" <|endoftext|>\n\n\n", " <|endoftext|>", "\n\n\nUSER: ", "\n\nUSER:", "\n\n\nASSISTANT: ", "\n\n\nFUNCTION RESPONSE: ",
-     "USER: ", "words", "{", "}", "\n", " ", "<", CALL, CALL.replace("'{}'", """'{"a": 1, "b": "it's \\u00e9"}'"""), "to= f: {",
-     '{"error": 1}', "\x1e", "\x1c", "\u2028", "\\", '"', "é", "\x00", "None error"]
+    [" <|endoftext|>\n\n\n", " <|endoftext|>", "\n\n\nUSER: ", "\n\nUSER:", "\n\n\nASSISTANT: ",
+     "\n\n\nFUNCTION RESPONSE: ", "USER: ", "words", "{", "}", "\n", " ", "<", "to= f: {",
+     CALL, CALL.replace("'{}'", """'{"a": 1, "b": "it's \\u00e9"}'"""), '{"error": 1}', "\x1e", "\x1c", "\u2028", "\\", '"', "é", "\x00", "None error"]
 )  # fmt: skip
 TURN_LISTS = st.lists(
     st.sampled_from(
