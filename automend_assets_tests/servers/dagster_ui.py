@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -71,9 +72,9 @@ def dagster_ui(environment: Mapping[str, str], log: Path) -> Iterator[str]:
         _wait_until_ready(url, process, log)
         yield url
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):  # what outlived it: the web server waits for open connections
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
