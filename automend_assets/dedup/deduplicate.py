@@ -27,6 +27,7 @@ from automend_assets.errors import PermanentError
 
 THRESHOLD = 0.85
 MEMORY_BYTES = 1 << 30
+LEAST_MEMORY_BYTES = 1 << 12
 BLOCK_BYTES = 1 << 20
 
 LEVELS = ("exact", "normalised", "near")
@@ -86,9 +87,10 @@ def deduplicate(
     it. On top of that come about 500 bytes per distinct text, the columns of `order` and `key`, ten times the largest
     text, and what polars needs to read the frame, which must give the same rows each time.
 
-    Raises NotDeduplicable for a missing or non-String column and for a threshold not in (0, 1], UnknownLanguage.
+    Raises NotDeduplicable for a missing or non-String column, a threshold not in (0, 1] and less memory than 4 KiB;
+    UnknownLanguage.
     """
-    _check(frame, [column, *order, *([] if key is None else [key])], column, threshold)
+    _check(frame, [column, *order, *([] if key is None else [key])], column, threshold, memory_bytes)
     check_language(language)
     documents, forms = Documents(), _Forms()
     with TemporaryDirectory(prefix="automend-dedup-") as folder:
@@ -103,7 +105,7 @@ def deduplicate(
             store.seal()
             of_rows = documents.of_rows()
             first_rows, first_ranks = _first_rows(frame, order, of_rows, len(documents))
-            verdicts, _ = find_repeats(
+            verdicts = find_repeats(
                 store,
                 np.argsort(first_ranks),
                 forms.numbers(),
@@ -134,7 +136,9 @@ class _Forms:
         return np.frombuffer(self._numbers, np.int64)
 
 
-def _check(frame: pl.LazyFrame, columns: Sequence[str], column: str, threshold: float) -> None:
+def _check(
+    frame: pl.LazyFrame, columns: Sequence[str], column: str, threshold: float, memory_bytes: int
+) -> None:
     schema = frame.collect_schema()
     if missing := [name for name in columns if name not in schema]:
         raise NotDeduplicable(

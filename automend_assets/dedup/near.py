@@ -11,7 +11,8 @@ Comparing all pairs is avoided in three steps, of which none loses a pair of tha
 2. *Keys.* Up to `exact_documents`: the `n - ceil(threshold * n) + 1` rarest shingles of each document (the prefix
    filter: in any order that is the same for all documents, two similar ones have one of these in common). Beyond:
    keys of MinHash bands, of which a pair at the threshold has none in common once in a million.
-3. *Jaccard* of the documents that share a key and whose sizes allow it, computed on the whole sets.
+3. *Jaccard* on the whole sets of those documents that share a key, whose sizes allow it and whose signatures do: 1,024
+   bits, each telling whether an odd number of the shingles falls to it, differ in no more bits than the sets do.
 
 What belongs here: candidates and verdicts by document number. What does not: rows, texts, keys of the caller
 (`deduplicate.py`).
@@ -20,18 +21,15 @@ What belongs here: candidates and verdicts by document number. What does not: ro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from automend_assets.dedup.shingle_store import ShingleStore
 from automend_assets.dedup.shingles import Counts, Hashes, ShingleBlock, jaccard, segment_sums
+from automend_assets.dedup.spill import SpillingRows
 
 #: Up to so many documents candidates are found by the exact prefix filter.
 EXACT_DOCUMENTS = 100_000
@@ -41,7 +39,9 @@ _MOST_PERMUTATIONS = 128
 _LEAST_TABLE_BITS, _MOST_TABLE_BITS = 16, 30
 _COUNTERS_PER_SHINGLE = 8
 _MOST_COUNTED = 255
-_KEY_BYTES = 16
+_RANK_SHIFT, _GROUP_MASK = np.uint64(32), np.uint64(0xFFFFFFFF)
+_SIGNATURE_BITS = 1 << 10
+_SIGNATURE_SHIFT = np.uint64(54)
 
 Ranks = NDArray[np.int64]
 
@@ -54,15 +54,6 @@ class Verdict(NamedTuple):
     same_form: bool
 
 
-@dataclass
-class Search:
-    """What it took: pairs that shared a key and had fitting sizes, and those whose sets were compared."""
-
-    shared_enough: int = 0
-    candidates: int = 0
-    compared: int = 0
-
-
 def find_repeats(
     store: ShingleStore,
     order: Counts,
@@ -72,20 +63,20 @@ def find_repeats(
     folder: Path,
     memory_bytes: int,
     exact_documents: int = EXACT_DOCUMENTS,
-) -> tuple[dict[int, Verdict], Search]:
+) -> dict[int, Verdict]:
     """A verdict for every document that is not kept.
 
     `order`: document numbers in provenance order. `forms`: for every document a number that is the same for those
     that are equal once normalised.
     """
-    search = Search()
     rank_of = np.empty(len(order), np.int64)
     rank_of[order] = np.arange(len(order))
-    keys = _SharedKeys(folder, memory_bytes // 4)
     rarity = _Rarity(int(store.sizes.sum()), memory_bytes // 4)
     for block in store.blocks():
         rarity.add(block.values)
     bands = None if len(order) <= exact_documents else _Bands(threshold)
+    keys = SpillingRows(folder / "keys.parquet", memory_bytes // 8, np.uint64, np.uint32)
+    signatures = _Signatures(len(order))
     first = 0
     for block in store.blocks():
         ranks = rank_of[first : first + len(block.sizes)]
@@ -93,13 +84,14 @@ def find_repeats(
         counted = rarity.of(block.values)
         required = least_common(block.sizes, threshold)
         possible = (segment_sums(counted > 1, block.sizes) >= required) & (block.sizes > 0)
-        search.shared_enough += int(np.count_nonzero(possible))
+        signatures.add(block, possible, ranks)
         if bands is None:
             keys.add(*_prefixes(block, counted, required, possible, ranks))
         else:
             keys.add(*bands.keys(block, possible, ranks))
     del rarity
-    return _first_kept(store, order, forms[order], keys.groups(), threshold, search), search
+    shared = _SharedKeys(keys, folder, memory_bytes // 8, len(order))
+    return _first_kept(store, order, forms[order], shared, signatures, threshold)
 
 
 def least_common(sizes: Counts, threshold: float) -> Counts:
@@ -156,7 +148,8 @@ def _prefixes(
             values = values[rarity <= np.partition(rarity, taken - 1)[taken - 1]]
         found.append(values)
     sizes = [len(values) for values in found]
-    return np.concatenate(found or [np.empty(0, np.uint64)]), np.repeat(ranks[possible], sizes)
+    empty = np.empty(0, np.uint64)
+    return np.concatenate([empty, *found]), np.repeat(ranks[possible], sizes).astype(np.uint32)
 
 
 class _Bands:
@@ -176,7 +169,7 @@ class _Bands:
     def keys(self, block: ShingleBlock, possible: NDArray[np.bool_], ranks: Ranks) -> tuple[Hashes, Ranks]:
         """One key per band of each possible document."""
         if not possible.any():
-            return np.empty(0, np.uint64), np.empty(0, np.int64)
+            return np.empty(0, np.uint64), np.empty(0, np.uint32)
         sizes = block.sizes[possible]
         values = block.values[np.repeat(possible, block.sizes)]
         starts = np.cumsum(sizes) - sizes
@@ -189,159 +182,163 @@ class _Bands:
                 key = (key ^ np.minimum.reduceat(permuted, starts)) * self._factors[0]
                 key ^= key >> np.uint64(29)
             keys[band] = key
-        return keys.ravel(), np.tile(ranks[possible], self.bands)
+        return keys.ravel(), np.tile(ranks[possible].astype(np.uint32), self.bands)
+
+
+class _Signatures:
+    """128 bytes for every document that may have a partner, of which Jaccard similarity can be bounded from above."""
+
+    def __init__(self, documents: int) -> None:
+        self._place_of = np.zeros(documents, np.int64)
+        self._parts: list[NDArray[np.uint64]] = []
+        self._count = 0
+        self._all: NDArray[np.uint64] | None = None
+
+    def add(self, block: ShingleBlock, possible: NDArray[np.bool_], ranks: Ranks) -> None:
+        """Sign the possible documents of a block."""
+        sizes = block.sizes[possible]
+        values = block.values[np.repeat(possible, block.sizes)]
+        bits = np.repeat(np.arange(len(sizes)) * _SIGNATURE_BITS, sizes)
+        bits += (values >> _SIGNATURE_SHIFT).astype(np.int64)
+        odd = np.bincount(bits, minlength=len(sizes) * _SIGNATURE_BITS).astype(np.uint8) & 1
+        self._parts.append(np.packbits(odd).view(np.uint64).reshape(len(sizes), _SIGNATURE_BITS // 64))
+        self._place_of[ranks[possible]] = np.arange(self._count, self._count + len(sizes))
+        self._count += len(sizes)
+
+    def differing_bits(self, rank: int, others: Ranks) -> Counts:
+        """In how many bits each of the `others` differs from `rank`: at most as many as shingles that differ."""
+        if self._all is None:
+            self._all = np.concatenate(self._parts)
+            self._parts.clear()
+        differing = self._all[self._place_of[others]] ^ self._all[self._place_of[rank]]
+        bits: Counts = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
+        return bits
 
 
 class _SharedKeys:
-    """Collects (key, rank) pairs, in a Parquet file when they exceed the memory, and groups the ranks by key."""
+    """Which documents share a key: `keys` are rows (key, rank), in any order; a key that is alone is let go.
 
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
-        self._path = folder / "keys.parquet"
-        self._memory_bytes = memory_bytes
-        self._parts: list[tuple[Hashes, Ranks]] = []
-        self._held = 0
-        self._total = 0
-        self._writer: pq.ParquetWriter | None = None
+    A shared key becomes a group number. The pairs (rank, group) are read in the order of ranks, a part at a time.
+    """
 
-    def add(self, keys: Hashes, ranks: Ranks) -> None:
-        self._parts.append((keys, ranks))
-        self._held += len(keys) * _KEY_BYTES
-        self._total += len(keys) * _KEY_BYTES
-        if self._held > self._memory_bytes:
-            self._flush()
-
-    def groups(self) -> tuple[Ranks, Counts]:
-        """Pairs (rank, group) of all keys that more than one document has, ascending in both."""
-        if self._writer is not None:
-            self._flush()
-            self._writer.close()
-        # Sorting takes four times the space of what is sorted.
-        passes = max(1, ceil(4 * self._total / max(self._memory_bytes, 1))) if self._writer is not None else 1
-        all_ranks, all_groups, number = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
-        for turn in range(passes):
-            keys, ranks = self._of_turn(turn, passes)
-            ranks, groups = _grouped(keys, ranks)
-            all_ranks.append(ranks)
-            all_groups.append(groups + number)
-            number += int(groups.max()) + 1 if len(groups) else 0
-        ranks, groups = np.concatenate(all_ranks), np.concatenate(all_groups)
-        by_rank = np.lexsort((groups, ranks))
-        return ranks[by_rank], groups[by_rank]
-
-    def _flush(self) -> None:
-        table = pa.table(
-            {
-                "key": np.concatenate([k for k, _ in self._parts] or [np.empty(0, np.uint64)]),
-                "rank": np.concatenate([r for _, r in self._parts] or [np.empty(0, np.int64)]),
-            }
-        )
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self._path, table.schema, compression="none", use_dictionary=False
+    def __init__(self, keys: SpillingRows, folder: Path, memory_bytes: int, documents: int) -> None:
+        keys.seal()
+        self._pairs = SpillingRows(folder / "pairs.parquet", memory_bytes, np.uint64)
+        self._pairs_of_rank = np.zeros(documents, np.int64)
+        sizes = [np.empty(0, np.uint32)]
+        number = 0
+        for turn in range(keys.turns):
+            mine = (
+                (some[chosen], ranks[chosen])
+                for some, ranks in keys.pieces()
+                for chosen in [some % np.uint64(keys.turns) == turn]
             )
-        self._writer.write_table(table)
-        self._parts.clear()
-        self._held = 0
+            ranks, group_sizes = _grouped(*keys.concatenated(mine))
+            groups = np.repeat(np.arange(number, number + len(group_sizes), dtype=np.uint64), group_sizes)
+            self._pairs_of_rank += np.bincount(ranks, minlength=documents)
+            self._pairs.add(ranks.astype(np.uint64) << _RANK_SHIFT | groups)
+            sizes.append(group_sizes.astype(np.uint32))
+            number += len(group_sizes)
+        self._pairs.seal()
+        self.group_sizes = np.concatenate(sizes)
 
-    def _of_turn(self, turn: int, turns: int) -> tuple[Hashes, Ranks]:
-        """The pairs whose key falls to this of several turns."""
-        parts = [
-            (keys[mine], ranks[mine])
-            for keys, ranks in self._read()
-            for mine in [keys % np.uint64(turns) == turn]
+    def parts(self) -> Iterator[tuple[int, int, Ranks, Counts]]:
+        """First rank, end, and the pairs (rank, group) of the documents between, ascending in both."""
+        documents, turns = len(self._pairs_of_rank), self._pairs.turns
+        running = np.cumsum(self._pairs_of_rank)
+        total = int(running[-1]) if documents else 0
+        ends = [
+            *np.searchsorted(running, [total * turn // turns for turn in range(1, turns)]).tolist(),
+            documents,
         ]
-        parts.append((np.empty(0, np.uint64), np.empty(0, np.int64)))
-        return np.concatenate([keys for keys, _ in parts]), np.concatenate([ranks for _, ranks in parts])
-
-    def _read(self) -> Iterator[tuple[Hashes, Ranks]]:
-        if self._writer is None:
-            yield from self._parts
-            return
-        with pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(batch_size=1 << 20):
-                yield batch.column("key").to_numpy(), batch.column("rank").to_numpy()
+        for first, end in zip([0, *ends], ends, strict=False):
+            low, high = np.uint64(first << 32), np.uint64(end << 32)
+            (pairs,) = self._pairs.concatenated(
+                (some[(some >= low) & (some < high)],) for (some,) in self._pairs.pieces()
+            )
+            pairs.sort()
+            yield first, end, (pairs >> _RANK_SHIFT).astype(np.int64), (pairs & _GROUP_MASK).astype(np.int64)
 
 
-def _grouped(keys: Hashes, ranks: Ranks) -> tuple[Ranks, Counts]:
-    """The ranks whose key is not alone, and the number of their group."""
+def _grouped(keys: Hashes, ranks: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Counts]:
+    """The ranks whose key is not alone, group by group, and the sizes of the groups."""
     order = np.argsort(keys)
     keys, ranks = keys[order], ranks[order]
-    firsts = (
-        np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        if len(keys)
-        else np.empty(0, np.int64)
-    )
-    sizes = np.diff(firsts, append=len(keys))
+    firsts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    sizes = np.diff(firsts, prepend=0, append=len(keys))
     several = sizes > 1
-    groups = np.repeat(np.arange(np.count_nonzero(several)), sizes[several])
-    return ranks[np.repeat(several, sizes)], groups
+    return ranks[np.repeat(several, sizes)], sizes[several]
 
 
 def _first_kept(
     store: ShingleStore,
     order: Counts,
     forms: Counts,
-    shared: tuple[Ranks, Counts],
+    shared: _SharedKeys,
+    signatures: _Signatures,
     threshold: float,
-    search: Search,
 ) -> dict[int, Verdict]:
     """Go through all documents that share a key or a form, in rank order, keeping those that repeat no kept one."""
-    ranks, groups = shared
-    kept = _KeptByGroup(groups)
+    kept = _KeptByGroup(shared.group_sizes)
     sizes = store.sizes[order]
-    occurrences = np.bincount(forms) if len(forms) else forms
-    with_form = np.flatnonzero(occurrences[forms] > 1) if len(forms) else forms
-    concerned = np.union1d(ranks, with_form)
-    group_starts = np.searchsorted(ranks, concerned).tolist()
-    group_ends = np.searchsorted(ranks, concerned, side="right").tolist()
+    with_form = np.flatnonzero(np.bincount(forms)[forms] > 1) if len(forms) else forms
+    most_different = (1 - threshold) / (1 + threshold)
     kept_of_form: dict[int, int] = {}
     verdicts: dict[int, Verdict] = {}
-    for rank, start, end in zip(concerned.tolist(), group_starts, group_ends, strict=True):
-        document, form, own_groups = int(order[rank]), int(forms[rank]), groups[start:end]
-        same = kept_of_form.get(form)
-        others = kept.sharing(own_groups)
-        if same is not None:
-            others = others[others < same]
-        size = sizes[rank]
-        other_sizes = sizes[others]
-        others = others[np.minimum(other_sizes, size) / np.maximum(other_sizes, size) >= threshold]
-        search.candidates += len(others)
-        verdict = None if same is None else Verdict(int(order[same]), 1.0, same_form=True)
-        if len(others):
-            own = store.get(document)
-            for other in order[others].tolist():
-                search.compared += 1
-                similarity = jaccard(own, store.get(other))
-                if similarity >= threshold:
-                    verdict = Verdict(other, similarity, same_form=False)
-                    break
-        if verdict is None:
-            kept.add(rank, own_groups)
-            kept_of_form[form] = rank
-        else:
-            verdicts[document] = verdict
+    for first, end, ranks, groups in shared.parts():
+        concerned = np.union1d(ranks, with_form[(with_form >= first) & (with_form < end)])
+        starts = np.searchsorted(ranks, concerned).tolist()
+        ends = np.searchsorted(ranks, concerned, side="right").tolist()
+        for rank, own_start, own_end in zip(concerned.tolist(), starts, ends, strict=True):
+            document, form, own_groups = int(order[rank]), int(forms[rank]), groups[own_start:own_end]
+            same = kept_of_form.get(form)
+            verdict = None if same is None else Verdict(int(order[same]), 1.0, same_form=True)
+            others = kept.sharing(own_groups)
+            if same is not None:
+                others = others[others < same]
+            if len(others):
+                size, other_sizes = sizes[rank], sizes[others]
+                fitting = np.minimum(other_sizes, size) / np.maximum(other_sizes, size) >= threshold
+                others, other_sizes = others[fitting], other_sizes[fitting]
+                different = signatures.differing_bits(rank, others)
+                others = others[different <= most_different * (other_sizes + size) + 1e-6]
+                verdict = _first_similar(store, document, order[others].tolist(), threshold) or verdict
+            if verdict is None:
+                kept.add(rank, own_groups)
+                kept_of_form[form] = rank
+            else:
+                verdicts[document] = verdict
     return verdicts
+
+
+def _first_similar(store: ShingleStore, document: int, others: list[int], threshold: float) -> Verdict | None:
+    own = store.get(document)
+    for other in others:
+        similarity = jaccard(own, store.get(other))
+        if similarity >= threshold:
+            return Verdict(other, similarity, same_form=False)
+    return None
 
 
 class _KeptByGroup:
     """Which kept documents share which keys, in one array: a dict of lists takes ten times the space."""
 
-    def __init__(self, groups: Counts) -> None:
-        sizes = np.bincount(groups) if len(groups) else np.empty(0, np.int64)
-        self._starts = np.cumsum(sizes) - sizes
-        self._filled = np.zeros(len(sizes), np.int64)
-        self._ranks = np.empty(len(groups), np.int64)
+    def __init__(self, sizes: NDArray[np.uint32]) -> None:
+        self._starts = np.cumsum(sizes, dtype=np.int64) - sizes
+        self._filled = np.zeros(len(sizes), np.uint32)
+        self._ranks = np.empty(int(sizes.sum(dtype=np.int64)), np.uint32)
 
     def add(self, rank: int, groups: Counts) -> None:
+        """The document of this rank is kept and has these keys."""
         self._ranks[self._starts[groups] + self._filled[groups]] = rank
         self._filled[groups] += 1
 
     def sharing(self, groups: Counts) -> Ranks:
         """The kept documents of these groups, ascending."""
-        filled = self._filled[groups]
+        filled = self._filled[groups].astype(np.int64)
         total = int(filled.sum())
         if not total:
-            return self._ranks[:0]
+            return np.empty(0, np.int64)
         before = np.cumsum(filled) - filled
         places = np.arange(total) + np.repeat(self._starts[groups] - before, filled)
-        return np.unique(self._ranks[places])
+        return np.unique(self._ranks[places]).astype(np.int64)

@@ -20,7 +20,7 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 
-from automend_assets.dedup.shingles import joined_bytes, segment_sums, word_bytes
+from automend_assets.dedup.shingles import joined_bytes, word_bytes
 from automend_assets.errors import PermanentError
 
 DIGEST_BYTES = 16
@@ -95,6 +95,11 @@ def _squeezed(texts: pl.Series, *, between_words: bool) -> list[bytes]:
     # Each text and the line feed after it.
     segments = texts.str.len_bytes().to_numpy().astype(np.int64) + 1
     kept, buffer = kept[1 : segments.sum() + 1], buffer[1 : segments.sum() + 1]
-    ends = np.cumsum(segment_sums(kept, segments)).tolist()
     squeezed = buffer[kept].tobytes()
-    return [squeezed[start:end].rstrip(b" ") for start, end in zip([0, *ends], ends, strict=False)]
+    forms = []
+    start = end = 0
+    for segment in segments.tolist():
+        size = int(np.count_nonzero(kept[start : start + segment]))
+        forms.append(squeezed[end : end + size].rstrip(b" "))
+        start, end = start + segment, end + size
+    return forms

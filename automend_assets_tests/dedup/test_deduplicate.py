@@ -48,7 +48,7 @@ def removals(result: Deduplication) -> list[truth.Removal]:
         {
             "block_bytes": st.sampled_from([1, 60, 1 << 20]),
             "workers": st.sampled_from([1, 3]),
-            "memory_bytes": st.sampled_from([1, 4_000, 1 << 24]),
+            "memory_bytes": st.sampled_from([1 << 12, 1 << 15, 1 << 24]),
         }
     ),
 )
@@ -128,5 +128,7 @@ def test_what_cannot_be_worked_with_is_named() -> None:
     for threshold in (0.0, 1.01, float("nan")):
         with pytest.raises(NotDeduplicable, match="Threshold"):
             deduplicate(frame, "text", threshold=threshold)
+    with pytest.raises(NotDeduplicable, match="Memory of 100 bytes: give at least 4,096"):
+        deduplicate(frame, "text", memory_bytes=100)
     with pytest.raises(UnknownLanguage, match="python, java, cpp, javascript"):
         deduplicate(frame, "text", language="cobol")
