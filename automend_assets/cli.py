@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from typer.core import TyperGroup
 
 from automend_assets.settings import Settings, load_env_files, project_root
 
@@ -21,7 +20,31 @@ if TYPE_CHECKING:
     from automend_assets.storage.store import Store
     from automend_assets.versions.ledger import Ledger
 
+
+class _Commands(TyperGroup):
+    """Shows errors that say what to do as one message; anything else is a defect and keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from pydantic import ValidationError
+
+        from automend_assets.errors import AutomendError
+
+        try:
+            return super().invoke(ctx)
+        except AutomendError as error:
+            message = str(error)
+        except ValidationError as error:
+            if error.title != Settings.__name__:
+                raise
+            wrong = (f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+            message = f"{'; '.join(wrong)}. Change it in the environment, or in the .env that sets it."
+        # Messages quote paths and rows, in which brackets are no markup.
+        people.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+        raise typer.Exit(1)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Turn public corpora and production interactions into checked, versioned training data.",
     no_args_is_help=True,
     add_completion=False,
@@ -39,24 +62,11 @@ def _environment() -> None:
     load_env_files()
 
 
-@contextmanager
-def _errors_for_people() -> Iterator[None]:
-    """Show the errors that say what to do as one message; anything else is a defect and keeps its traceback."""
-    from automend_assets.errors import AutomendError
-
-    try:
-        yield
-    except AutomendError as error:
-        # Messages quote paths and rows, in which brackets are no markup.
-        people.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
 def _parse_rows(text: str) -> int:
     if text == "all":
         return 0
     if not text.isdecimal() or int(text) == 0:
-        raise typer.BadParameter("expected a number above 0, or 'all'")
+        raise typer.BadParameter("expected a number above 0, or 'all'", param_hint="--rows")
     return int(text)
 
 
@@ -97,7 +107,7 @@ def cut(
         raise typer.BadParameter(
             f"expected one of {', '.join(SourceKind.__members__)}", param_hint="--source"
         )
-    with _errors_for_people(), open_instance() as instance:
+    with open_instance() as instance:
         request = CutRequest(
             source=SourceKind[source],
             path=path,
@@ -107,7 +117,8 @@ def cut(
             seed=seed,
             shuffle_buffer=shuffle_buffer,
         )
-        manifest = discover()[dataset].plan(request, _hub())
+        with people.status(f"pinning what the source {source} holds"):
+            manifest = discover()[dataset].plan(request, _hub())
         version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
         people.print(
             f"{dataset} {version.key} is manifest {version.sha256}. To materialise it, either of:",
@@ -127,21 +138,20 @@ def versions(dataset: DatasetName) -> None:
     """List the versions of a dataset: key, when it was cut, source, rows asked for, manifest."""
     _check_dataset(dataset)
     table = Table("version", "cut at", "source", "rows", "seed", "manifest")
-    with _errors_for_people():
-        found = _ledger().versions(dataset)
-        if not found:
-            people.print(f"{dataset} has no versions yet. Cut one with: automend cut {dataset}")
-            return
-        for version in found:
-            manifest = version.manifest
-            table.add_row(
-                version.key,
-                version.created_at.isoformat(timespec="seconds"),
-                manifest.source.kind,
-                str(manifest.rows or "all"),
-                str(manifest.seed),
-                version.sha256[:12],
-            )
+    found = _ledger().versions(dataset)
+    if not found:
+        people.print(f"{dataset} has no versions yet. Cut one with: automend cut {dataset}")
+        return
+    for version in found:
+        manifest = version.manifest
+        table.add_row(
+            version.key,
+            version.created_at.isoformat(timespec="seconds"),
+            manifest.source.kind,
+            str(manifest.rows or "all"),
+            str(manifest.seed),
+            version.sha256[:12],
+        )
     Console().print(table)
 
 
@@ -163,7 +173,7 @@ def demo() -> None:
 
     failed = []
     for name, dataset in discover().items():
-        with _errors_for_people(), open_instance() as instance:
+        with open_instance() as instance:
             manifest = dataset.plan(CutRequest(), _hub())
             version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
         if not _materialize(name, version.key).success:
@@ -221,7 +231,7 @@ def _materialize(dataset: str, version: str) -> RunOutcome:
     from automend_assets.definitions import build_defs
 
     people.rule(f"{dataset} {version}", align="left")
-    with _errors_for_people(), open_instance() as instance:
+    with open_instance() as instance:
         with RunProgress(people) as progress:
             outcome = materialize_version(
                 build_defs(),

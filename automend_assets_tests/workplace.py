@@ -105,7 +105,7 @@ class Workplace:
 
     def automend(self, *arguments: str) -> Told:
         """Run `automend` in this process. A defect, which the command line does not turn into a message, is raised."""
-        done = CliRunner().invoke(app, list(arguments), env=self.environment)
+        done = CliRunner().invoke(app, list(arguments), env=self.environment, prog_name="automend")
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Told(done.exit_code, done.stdout, done.stderr)
