@@ -105,12 +105,9 @@ install_torch() {
     done
     if [ ${#links[@]} != 0 ] && uv "${torch[@]}" --no-index "${links[@]}" 2>/dev/null; then
         return
-    elif [ "$(uname -s)" = Darwin ]; then
-        uv "${torch[@]}"
-    else
-        uv "${torch[@]}" --default-index https://download.pytorch.org/whl/cpu ||
-            fail "no CPU build of torch $TORCH_VERSION: put its wheel in a folder and try PIP_FIND_LINKS=FOLDER"
     fi
+    uv "${torch[@]}" --torch-backend cpu ||
+        fail "no CPU build of torch $TORCH_VERSION: put its wheel in a folder and try PIP_FIND_LINKS=FOLDER"
 }
 
 make_environment() {

@@ -14,8 +14,10 @@ from automend_assets.versions.cutting import cut_version
 
 def cut_job(dataset: Dataset) -> dg.JobDefinition:
     """The job `<dataset>_cut`: its launchpad is the form, its run adds one partition."""
+    op_name = f"cut_{dataset.name}_version"
+    defaults = CutRequest().model_dump(mode="json", exclude_none=True)
 
-    @dg.op(name=f"cut_{dataset.name}_version", out=dg.Out(str, description="The key of the version."))
+    @dg.op(name=op_name, out=dg.Out(str, description="The key of the version."))
     def cut(
         context: dg.OpExecutionContext,
         config: CutRequest,
@@ -37,6 +39,8 @@ def cut_job(dataset: Dataset) -> dg.JobDefinition:
     @dg.job(
         name=f"{dataset.name}_cut",
         description=f"Cut a version of {dataset.name}: name its source, size and seed; the run adds its partition.",
+        # Without it the form would show the settings of the resources as well.
+        config={"ops": {op_name: {"config": defaults}}},
     )
     def job() -> None:
         cut()

@@ -213,9 +213,7 @@ def _schema_result(key: dg.AssetKey, result: SchemaResult) -> dg.AssetCheckResul
         check_name=result.name,
         passed=result.passed,
         metadata=metadata,
-        description=None
-        if result.passed
-        else result.reason or f"{result.observed}; expected: {result.expected}",
+        description=result.reason or f"{result.observed}; expected: {result.expected}",
     )
 
 
@@ -232,9 +230,8 @@ def _anomaly_result(key: dg.AssetKey, result: AnomalyResult, alerted: bool | Non
         passed=result.passed,
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
-        description=None
-        if result.passed
-        else f"{result.seen}; expected: {result.bound}. {result.recommendation}",
+        description=f"{result.seen}; expected: {result.bound}"
+        + ("" if result.passed else f". {result.recommendation}"),
     )
 
 

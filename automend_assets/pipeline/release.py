@@ -43,7 +43,7 @@ def run_summary_asset(contract: Contract, files: Sequence[str]) -> dg.AssetsDefi
     @dataset_asset(
         dataset,
         name="run_summary",
-        kinds={"greatexpectations"},
+        kinds=set(),
         io="json",
         deps=[dg.AssetKey([dataset, name]) for name in map(_asset_name, files) if name not in upstream],
         description="Rows in, out and quarantined by reason, and the result of every check of the contract.",

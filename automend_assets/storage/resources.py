@@ -6,11 +6,15 @@ they do (`store.py`, `versions/ledger.py`) and which environment variables they 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dagster import ConfigurableResource
 from pydantic import Field
 
 from automend_assets.storage.store import Store
-from automend_assets.versions.ledger import Ledger
+
+if TYPE_CHECKING:
+    from automend_assets.versions.ledger import Ledger
 
 
 class StoreResource(ConfigurableResource["StoreResource"]):
@@ -32,4 +36,7 @@ class LedgerResource(ConfigurableResource["LedgerResource"]):
 
     def get(self) -> Ledger:
         """The ledger; nothing is connected yet."""
+        # It brings SQLAlchemy, half of what loading the code location would cost.
+        from automend_assets.versions.ledger import Ledger
+
         return Ledger(self.url)

@@ -7,13 +7,16 @@ manifest from a source (each dataset's `source.py`).
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
 
 from automend_assets.storage.store import Store
-from automend_assets.versions.ledger import Ledger, Version
 from automend_assets.versions.manifest import Manifest, ManifestChanged
 from automend_assets.versions.partitions import register
+
+if TYPE_CHECKING:
+    from automend_assets.versions.ledger import Ledger, Version
 
 MANIFEST_NAME = "manifest.json"
 

@@ -6,9 +6,12 @@ Here: the partitions definition of a dataset and its repair from the ledger. Not
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dagster import DagsterInstance, DynamicPartitionsDefinition
 
-from automend_assets.versions.ledger import Ledger
+if TYPE_CHECKING:
+    from automend_assets.versions.ledger import Ledger
 
 
 def versions_of(dataset: str) -> DynamicPartitionsDefinition:
