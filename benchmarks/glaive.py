@@ -250,27 +250,46 @@ PIECES = (
 )  # fmt: skip
 
 
+FUZZ_BATCH = 1_000
+
+
 def fuzz(rows: int, seed: int) -> None:
     """Mutates generated rows; whatever comes out must be parsed, in bounded time, into columns that are JSON."""
+    import orjson
     import polars as pl
 
     from automend_assets.datasets.glaive import parse, sample
 
     rng = random.Random(seed)  # noqa: S311
-    slowest = 0.0
-    started = time.perf_counter()
-    for number, (system, chat) in enumerate(mutants(sample.generate(rows, seed=seed), rng), 1):
+    slowest, started, done, kept, usable = 0.0, time.perf_counter(), 0, 0, 0
+    schema = {"system": pl.String, "chat": pl.String}
+    rows_left = mutants(sample.generate(rows, seed=seed), rng)
+    while batch := list(itertools.islice(rows_left, FUZZ_BATCH)):
+        raw = pl.DataFrame(batch, schema=schema, orient="row").with_columns(
+            row_number=pl.int_range(pl.len(), dtype=pl.Int64),
+            source_error=pl.lit(None, pl.String),
+            source_text=pl.lit(None, pl.String),
+        )
         begun = time.perf_counter()
-        record = parse.parse_rows(pl.Series([system]), pl.Series([chat]))
+        processed, quarantine = parse.parse_batch(raw)
         slowest = max(slowest, time.perf_counter() - begun)
+        refused = quarantine.filter(stage="processed_records")
+        if len(processed) + len(refused) != len(batch):
+            raise AssertionError(f"{len(batch)} rows in, {len(processed)} + {len(refused)} out")
         for column in ("function_calls", "conversation", "workflow", "call_errors", "function_signatures"):
-            json.loads(record[column][0])
-        if number % 100_000 == 0:
+            for text in processed[column]:
+                orjson.loads(text)
+        done, kept = done + len(batch), kept + len(processed)
+        usable += processed["quarantine_reason"].null_count()
+        if done % 100_000 < FUZZ_BATCH:
             print(
-                f"{number:,} rows, slowest {slowest * 1e3:.0f} ms, {time.perf_counter() - started:.0f} s",
+                f"{done:,} rows, slowest batch {slowest:.2f} s, {time.perf_counter() - started:.0f} s",
                 flush=True,
             )
-    print(f"{rows:,} mutated rows without an exception; slowest {slowest * 1e3:.0f} ms")
+    print(
+        f"{done:,} mutated rows without an exception: {kept:,} processed, {usable:,} of them usable; "
+        f"slowest {FUZZ_BATCH:,} rows {slowest:.2f} s"
+    )
 
 
 def mutants(rows: Iterator[Any], rng: random.Random) -> Iterator[tuple[str, str]]:

@@ -377,8 +377,8 @@ def _decode(text: str) -> tuple[Any, tuple[str, ...]]:
         return value, (*codes, *more, "recovered:double_encoded")
     if type(value) is not dict:
         return value, codes
-    if text.count('":') != len(value):
-        # Nested objects, colons in strings, or one key twice: only the pairs tell.
+    # orjson keeps the last of several values of a key. Colons in strings may also raise the count.
+    if text.count('":') not in (len(value), _count_keys(value)):
         _refuse_duplicates(text)
     if len(text) > 18 and _LONG_INTEGER.search(text):
         _refuse_long_integers(text)
@@ -443,6 +443,12 @@ def _loads_leniently(text: str) -> tuple[Any, bool]:
 
 def _refuse_constant(constant: str) -> Any:
     raise _Malformed("non_finite_number")
+
+
+def _count_keys(value: Any) -> int:
+    if type(value) is dict:
+        return len(value) + sum(map(_count_keys, value.values()))
+    return sum(map(_count_keys, value)) if type(value) is list else 0
 
 
 def _refuse_duplicates(text: str) -> None:

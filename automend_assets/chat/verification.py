@@ -65,6 +65,8 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 
+_COMBINATIONS = frozenset({"anyOf", "oneOf", "allOf"})
+_CONSTRAINTS = _COMBINATIONS | {"enum", "const"}
 _SCALAR_TYPES = {name: _PYTHON_TYPES[name] for name in ("string", "integer", "number", "boolean")}
 
 
@@ -177,17 +179,14 @@ def _check_object(
     others = schema.get("additionalProperties", not declares)
     for name, item in value.items():
         part = declared.get(name, others)
-        # Most parameters are declared with a scalar type and a description, and are of that type.
+        # Most parameters are declared as some scalar type and are of it: the rest of _check has nothing to add.
         if not (
             type(part) is dict
-            and len(part) == 2
-            and "description" in part
-            and type(item) in _SCALAR_TYPES.get(str(part.get("type")), ())
+            and type(kind := part.get("type")) is str
+            and type(item) in _SCALAR_TYPES.get(kind, ())
+            and _CONSTRAINTS.isdisjoint(part)
         ):
             _check(part, item, f"{path}.{name}", errors)
-
-
-_COMBINATIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
 
 def _check_combinations(schema: dict[str, Any], value: Any, path: str, errors: list[ArgumentError]) -> None:

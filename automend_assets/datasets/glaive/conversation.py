@@ -56,7 +56,6 @@ from automend_assets.chat.verification import (
     check_arguments,
     declared_properties,
     json_types,
-    required_among,
     required_names,
 )
 
@@ -74,7 +73,8 @@ _FAILURE = re.compile(
     re.IGNORECASE,
 )
 _ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback", "error_message", "error_code"})
-_PROMPT_CACHE = 2_048
+_CACHE = 4_096
+"""Prompts, and functions, that are remembered: both repeat, and take some 3 kB each."""
 
 
 class Prompt(NamedTuple):
@@ -93,7 +93,16 @@ class Prompt(NamedTuple):
         return len(self.definitions) < len(self.names)
 
 
-@lru_cache(maxsize=_PROMPT_CACHE)
+class Function(NamedTuple):
+    """One definition: as a call is checked against it, as a signature and as a tool (both JSON text)."""
+
+    name: str
+    parameters: Any
+    signature: str
+    tool: str
+
+
+@lru_cache(maxsize=_CACHE)
 def parse_prompt(system: str | None) -> Prompt:
     """The functions of a system prompt and its words without them. Never fails: what cannot be read is counted."""
     text = (system or "").removeprefix("SYSTEM:").strip()
@@ -101,32 +110,23 @@ def parse_prompt(system: str | None) -> Prompt:
     functions, invalid = _read_functions(text[start:]) if start >= 0 else ([], 0)
     if not functions:
         return Prompt(_system_message(text), [], "{}", None, {}, invalid)
-    names: list[str] = []
-    signatures: dict[str, dict[str, Any]] = {}
-    definitions: dict[str, list[Any]] = {}
-    tools: list[dict[str, Any]] = []
+    definitions: dict[str, list[Function]] = {}
     for function in functions:
-        name = function["name"]
-        parameters = function.get("parameters")
-        properties = declared_properties(parameters)
-        signature: dict[str, Any] = {
-            "description": function.get("description"),
-            "parameters": list(properties),
-            "types": {
-                key: schema.get("type", "any") if type(schema) is dict else "any"
-                for key, schema in properties.items()
-            },
-            "required": required_among(parameters, properties) if type(parameters) is dict else [],
-        }
-        if name in signatures:
-            signatures[name].setdefault("redeclared", []).append(signature)
-        else:
-            signatures[name] = signature
-        names.append(name)
-        definitions.setdefault(name, []).append(parameters)
-        tools.append({"type": "function", "function": _tool_function(function, properties)})
-    words = text[:start].rstrip().removesuffix("-").rstrip()
-    return Prompt(_system_message(words), names, dumps(signatures), dumps(tools), definitions, invalid)
+        definitions.setdefault(function.name, []).append(function)
+    return Prompt(
+        _system_message(text[:start].rstrip().removesuffix("-").rstrip()),
+        [function.name for function in functions],
+        "{" + ",".join(f"{dumps(name)}:{_signature(same)}" for name, same in definitions.items()) + "}",
+        "[" + ",".join(function.tool for function in functions) + "]",
+        {name: [function.parameters for function in same] for name, same in definitions.items()},
+        invalid,
+    )
+
+
+def _signature(same: list[Function]) -> str:
+    """The signature of a name, with those of its further definitions inside."""
+    first, *others = (function.signature for function in same)
+    return f'{first[:-1]},"redeclared":[{",".join(others)}]}}' if others else first
 
 
 def _system_message(words: str) -> dict[str, Any] | None:
@@ -137,32 +137,19 @@ def dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _tool_function(function: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
-    """The definition with the keys that chat templates read, and ``parameters`` an object schema."""
-    parameters = function.get("parameters")
-    if type(parameters) is dict and "properties" in parameters and type(function.get("description")) is str:
-        return function
-    description = function.get("description")
-    return {
-        **function,
-        "description": description if type(description) is str else "",
-        "parameters": {"type": "object", "properties": properties},
-    }
-
-
-def _read_functions(text: str) -> tuple[list[dict[str, Any]], int]:
+def _read_functions(text: str) -> tuple[list[Function], int]:
     """The function definitions of a text that starts at the first brace, and how many pieces could not be read."""
-    functions: list[dict[str, Any]] = []
+    functions: list[Function] = []
     invalid = 0
     # One blank line stands between definitions and none inside; so one that is damaged does not take the next along.
     for piece in _BLANK_LINE.split(text):
-        if (function := _as_function(piece)) is not None:
+        if (function := _read_function(piece)) is not None:
             functions.append(function)
             continue
         position = piece.find("{")
         while position >= 0:
             end = call_scanner.value_end(piece, position)
-            function = _as_function(piece[position:end]) if end > 0 else None
+            function = _read_function(piece[position:end]) if end > 0 else None
             if function is None:
                 invalid += 1
             else:
@@ -171,18 +158,34 @@ def _read_functions(text: str) -> tuple[list[dict[str, Any]], int]:
     return functions, invalid
 
 
-def _as_function(text: str) -> dict[str, Any] | None:
+@lru_cache(maxsize=_CACHE)
+def _read_function(text: str) -> Function | None:
     if text.count("{") > call_scanner.MAX_DEPTH and call_scanner.value_end(text, text.find("{")) < 0:
         return None
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
+    if type(value) is dict and type(value.get("function")) is dict:
         value = value["function"]
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"].strip():
+    if type(value) is not dict or type(name := value.get("name")) is not str or not name.strip():
         return None
-    return value
+    parameters, description = value.get("parameters"), value.get("description")
+    properties = declared_properties(parameters)
+    signature = {
+        "description": description,
+        "parameters": list(properties),
+        "types": {
+            key: schema.get("type", "any") if type(schema) is dict else "any"
+            for key, schema in properties.items()
+        },
+        "required": required_names(parameters),
+    }
+    # The keys that chat templates read, and an object schema even where there are no parameters.
+    tool = {**value, "description": description if type(description) is str else ""}
+    if type(parameters) is not dict or "properties" not in parameters:
+        tool["parameters"] = {"type": "object", "properties": properties}
+    return Function(name, parameters, dumps(signature), dumps({"type": "function", "function": tool}))
 
 
 Turn = tuple[str, str, bool]

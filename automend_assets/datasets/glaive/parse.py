@@ -27,6 +27,7 @@ from automend_assets.datasets.glaive.conversation import (
     record_columns,
 )
 from automend_assets.datasets.glaive.plain_rows import read_plain_rows
+from automend_assets.storage.quarantine import QUARANTINE_SCHEMA, quarantine_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,16 +107,6 @@ workflow                       user and assistant message of the workflow form
 =============================  ===================================================================================
 """
 
-QUARANTINE_COLUMNS = pl.Schema(
-    {
-        "row_number": pl.Int64,
-        "stage": pl.String,
-        "reason": pl.String,
-        "detail": pl.String,
-        "text": pl.String,
-    }
-)
-
 ERROR_KEYWORDS = (
     "error",
     "invalid",
@@ -129,8 +120,6 @@ ERROR_KEYWORDS = (
 )
 MAX_ROW_BYTES = 200_000
 """Longer rows (80 times the mean) go to quarantine: nobody trains on a conversation of that size."""
-
-QUOTED_CHARACTERS = 1_000
 
 # For polars. The first is a necessary condition of the others, without Unicode classes: a tenth of the chats pass it.
 _ANY_ERROR_WORD = r"(?i-u:error|invalid|fail|null|none|exception|traceback|undefined|not found)"
@@ -152,14 +141,11 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .then(pl.lit("too_large"))
     )
     raw = raw.with_columns(reason=reason)
-    refused = raw.filter(pl.col("reason").is_not_null()).select(
-        "row_number",
-        pl.lit("processed_records").alias("stage"),
-        "reason",
-        pl.lit(None, pl.String).alias("detail"),
-        pl.coalesce("source_text", pl.coalesce("chat", "system").str.slice(0, QUOTED_CHARACTERS)).alias(
-            "text"
-        ),
+    refused = quarantine_rows(
+        raw.lazy(),
+        stage="processed_records",
+        reason=pl.col("reason"),
+        text=pl.coalesce("source_text", "chat", "system"),
     )
     kept = raw.filter(pl.col("reason").is_null()).select("row_number", "system", "chat")
     processed = pl.concat(
@@ -170,14 +156,14 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         | pl.col("has_conditional_error")
         | (pl.col("error_keywords_found") != "[]")
     )
-    withheld = processed.filter(pl.col("quarantine_reason").is_not_null()).select(
-        "row_number",
-        pl.lit("chatml").alias("stage"),
-        pl.col("quarantine_reason").alias("reason"),
-        pl.format("calls {}, turns {}", "malformed_reasons", "conversation_errors").alias("detail"),
-        pl.col("chat").str.slice(0, QUOTED_CHARACTERS).alias("text"),
+    withheld = quarantine_rows(
+        processed.lazy(),
+        stage="chatml",
+        reason=pl.col("quarantine_reason"),
+        detail=pl.format("calls {}, turns {}", "malformed_reasons", "conversation_errors"),
+        text=pl.col("chat"),
     )
-    return processed.select(PROCESSED_SCHEMA.names()), pl.concat([refused, withheld])
+    return processed.select(PROCESSED_SCHEMA.names()), pl.concat([refused, withheld]).collect()
 
 
 def parse_rows(systems: pl.Series, chats: pl.Series) -> pl.DataFrame:
@@ -284,7 +270,7 @@ def process(
     reasons: dict[str, Counter[str]] = {"processed_records": Counter(), "chatml": Counter()}
     with ExitStack() as stack:
         good = stack.enter_context(_writer(pq, processed, PROCESSED_SCHEMA))
-        bad = stack.enter_context(_writer(pq, quarantine, QUARANTINE_COLUMNS))
+        bad = stack.enter_context(_writer(pq, quarantine, QUARANTINE_SCHEMA))
         for kept, refused in _parsed(raw, batch_rows, workers or min(os.cpu_count() or 1, 4)):
             rows_out += len(kept)
             for stage, reason in refused.select("stage", "reason").iter_rows():
@@ -307,8 +293,14 @@ def _writer(pq: Any, path: Path, schema: pl.Schema) -> pq.ParquetWriter:
         _arrow(pl.DataFrame(schema=schema)).schema,
         compression="zstd",
         compression_level=1,
+        use_dictionary=[name for name in schema if name not in _LONG_COLUMNS],
+        write_statistics=[name for name, dtype in schema.items() if dtype != pl.String],
         store_schema=False,
     )
+
+
+_LONG_COLUMNS = ("chat", "conversation", "workflow", "text")
+"""Columns with a different text in every row, for which Parquet would build dictionaries in vain."""
 
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:

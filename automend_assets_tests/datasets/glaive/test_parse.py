@@ -433,7 +433,8 @@ def test_plain_rows_are_read_like_all_others() -> None:
 PIECES = st.sampled_from(
     [" <|endoftext|>\n\n\n", " <|endoftext|>", "\n\n\nUSER: ", "\n\nUSER:", "\n\n\nASSISTANT: ",
      "\n\n\nFUNCTION RESPONSE: ", "USER: ", "words", "{", "}", "\n", " ", "<", "to= f: {",
-     CALL, CALL.replace("'{}'", """'{"a": 1, "b": "it's \\u00e9"}'"""), '{"error": 1}', "\x1e", "\x1c", "\u2028", "\\", '"', "é", "\x00", "None error"]
+     CALL, CALL.replace("'{}'", """'{"a": 1, "b": "it's \\u00e9"}'"""),
+     '{"error": 1}', "\x1e", "\x1c", "\u2028", "\\", '"', "é", "\x00", "None error"]
 )  # fmt: skip
 TURN_LISTS = st.lists(
     st.sampled_from(
