@@ -19,6 +19,7 @@ class Rule:
 
     `keywords`: one of these words has to stand within 64 bytes before or 32 bytes after the match, whatever its case.
     `validator`, `locator`: names in `privacy.validators`. `confidence`: from 0 to 1, how often a finding is right.
+    `anchor`: a cheaper pattern that every match contains, for the prefilter; the pattern itself where it is None.
     `keep`: a pattern of the beginning of the value that stays when it is replaced. `examples` and `counter_examples`:
     templates of `privacy.examples`; in each example the rule finds one value, in each counter-example none.
     """
@@ -33,6 +34,7 @@ class Rule:
     keywords: tuple[str, ...] = ()
     confidence: float = 0.9
     keep: str = ""
+    anchor: str | None = None
 
 
 # What may follow a token of letters, digits, `_` and `-`. Consumed by the match, but not part of the value.
@@ -575,7 +577,7 @@ _PLACE_RULES = (
         id="authorization-header",
         kind="token",
         pattern=r"(?i)authorization[\"']?\]?[ \t]{0,4}[:=,][ \t]{0,4}[\"'`]?(?:(?:bearer|token|api-?token|api-?key|apikey|key|"
-        r"digest|negotiate|splunk|genie-?key)[ \t]+)?[\"'`]?([A-Za-z0-9._~+/=-]{8,})",
+        r"digest|negotiate|splunk|genie-?key)[ \t]+)?[\"'`]?([A-Za-z0-9._~+/=-]{8,900})",
         validator="uncommon",
         examples=(
             'curl -H "Authorization: Bearer <alnum:32>"',
@@ -603,6 +605,7 @@ _PLACE_RULES = (
         id="bearer-token",
         kind="token",
         pattern=r"(?i)\bbearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,})",
+        anchor=r"(?i)\bbearer[ \t]{1,4}[A-Za-z0-9._~+/=-]{16}",
         validator="random_token",
         examples=("headers = {'x': 'Bearer <alnum:40>'}",),
         counter_examples=("bearer authentication", "Bearer {token}"),
@@ -612,7 +615,7 @@ _PLACE_RULES = (
         id="key-header",
         kind="api_key",
         pattern=r"(?i)(?:[\"'`]|^|[ \t])(?:x-[a-z0-9-]{0,32}(?:key|token|secret|auth|authorization)|api-?(?:key|token)|"
-        r"private-token|token|circle-token|access-token|auth-token)[\"'`]?[ \t]{0,2}:[ \t]{0,4}[\"'`]?([\w+/=.~-]{8,400})",
+        r"private-token|token|circle-token|access-token|auth-token)[\"'`]?[ \t]{0,2}:[ \t]{0,4}[\"'`]?([\w+/=.~-]{8,})",
         validator="uncommon",
         examples=(
             'curl -H "X-Api-Key: <alnum:32>"',
@@ -626,7 +629,7 @@ _PLACE_RULES = (
         id="query-secret",
         kind="token",
         pattern=r"(?i)[?&](?:[\w-]{0,20}(?:token|api_?key|apikey|secret|password|passwd|access_?key|auth|sig|signature)|key)="
-        r"([\w+/.~%-]{8,400}={0,2})",
+        r"([\w+/.~%-]{8,}={0,2})",
         validator="uncommon",
         examples=("https://api.service.io/v1?api_key=<alnum:32>", "https://x.io/?a=1&token=<hex:32>"),
         counter_examples=("https://x.io/?token=YOUR_TOKEN_HERE", "?api_key=${KEY}", "?token=undefined"),
@@ -815,6 +818,7 @@ _PLACE_RULES = (
         kind="password",
         pattern=_LINE + r"[\w.-]{0,60}(?i:" + _PASSWORD_NAME + r")[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}"
         r"([^ \t\r\n\"'`$<>{}\[\]&*!|%@#(][^ \t\r\n\"'`<>{}()\[\],;]{4,120})[ \t]{0,16}(?:[#;][^\r\n]{0,200})?\r?$",
+        anchor=r"(?i)" + _PASSWORD_NAME + r"[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}[^ \t\r\n\"'`$<>{}\[\]&*!|%@#(]",
         validator="bare_password",
         examples=(
             "DB_PASSWORD=hunter22\n",
@@ -839,7 +843,7 @@ _PLACE_RULES = (
         kind="token",
         pattern=r"(?im)"
         + _SECRET_NAME
-        + r"[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}([\w+/.~-]{12,500}={0,2})(?:[^\w+/.~=(\[-]|$)",
+        + r"[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}([\w+/.~-]{12,}={0,2})(?:[^\w+/.~=(\[-]|$)",
         validator="bare_secret",
         examples=(
             "API_KEY=<alnum:32>\n",
@@ -859,11 +863,12 @@ _PLACE_RULES = (
     Rule(
         id="provider-key",
         kind="api_key",
-        pattern=r"(?im)(?:sourcegraph|mailgun|mailchimp|datadog|new_?relic|heroku|facebook|fb|twitter|linkedin|jenkins|okta|meraki|"
-        r"dropbox|github|gitlab|bitbucket|fastly|algolia|cloudflare|shopify|stripe|twilio|sendgrid|rollbar|sentry|snyk|"
-        r"sonar|zendesk|codecov|travis|artifactory|jfrog|pagerduty|opsgenie|grafana|mapbox|nasa|sauce|postmark|figma|wandb|"
-        r"openai|cohere|mistral|pinecone|rapid_?api|weather|maps|google|yandex|flickr|lastfm|spotify|unsplash)"
-        r"[\w .-]{0,24}[\"']?[ \t]{0,8}(?::|=>|=|:=|\|\|)[ \t]{0,20}[\"']?([A-Za-z0-9][\w-]{14,120})[\"']?(?:[^\w.(\[/-]|$)",
+        pattern=r"(?im)(?:(?:sourcegraph|mailgun|mailchimp|datadog|new_?relic|heroku|facebook|fb|twitter|linkedin|jenkins|"
+        r"okta|meraki|dropbox|github|gitlab|bitbucket|fastly|algolia|cloudflare|shopify|stripe|twilio|sendgrid|rollbar|"
+        r"sentry|snyk|sonar|zendesk|codecov|travis|jfrog|pagerduty|opsgenie|grafana|mapbox|nasa|sauce|postmark|figma|wandb|"
+        r"openai|cohere|mistral|pinecone|rapid_?api|weather|maps|google|yandex|flickr|lastfm|spotify|unsplash)[\w.-]{0,12}"
+        r"(?:key|api)|sourcegraph|datadog|mailgun|okta|meraki|fastly|algolia)[\"']?[ \t]{0,8}(?::|=>|=|:=|\|\|)[ \t]{0,20}"
+        r"[\"']?([A-Za-z0-9][\w-]{14,120})[\"']?(?:[^\w.(\[/-]|$)",
         validator="provider_key",
         examples=(
             "sourcegraph: <hex:40>",
@@ -945,6 +950,7 @@ _PERSONAL_RULES = (
         id="email",
         kind="email",
         pattern=r"(?i)[a-z0-9][a-z0-9._%+'-]{0,63}@(?:[a-z0-9-]{1,63}\.){1,6}(?:xn--[a-z0-9-]{2,59}|[a-z]{2,24})\b",
+        anchor=r"(?i)[a-z0-9._%+'-]@[a-z0-9-]{1,63}\.",
         validator="email",
         examples=(
             "write to jane.doe@web-mail.org today",
@@ -971,6 +977,8 @@ _PERSONAL_RULES = (
         pattern=r"(?i)\b([a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}(?:[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]|[ \t]at[ \t])[ \t]{0,2}[a-z0-9-]{2,63}"
         r"(?:(?:[ \t]{0,2}[\[({<][ \t]{0,2}(?:dot|\.)[ \t]{0,2}[\])}>][ \t]{0,2}|[ \t]dot[ \t])[a-z0-9-]{2,63}){1,4}|"
         r"[a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}[\[({<][ \t]{0,2}at[ \t]{0,2}[\])}>][ \t]{0,2}[a-z0-9-]{2,63}(?:\.[a-z0-9-]{2,63}){1,4})\b",
+        anchor=r"(?i)(?:[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]|[ \t]at[ \t])[ \t]{0,2}[a-z0-9-]{2,63}[ \t]{0,2}"
+        r"(?:[\[({<][ \t]{0,2}(?:dot|\.)|[ \t]dot[ \t]|\.)",
         validator="obfuscated_email",
         examples=("jane.doe [at] webmail [dot] org", "jane (at) webmail.org", "jane at webmail dot com"),
         counter_examples=("look at this dot that", "jane [at] example [dot] com"),
@@ -1012,62 +1020,6 @@ _PERSONAL_RULES = (
             "::1",
         ),
         confidence=0.9,
-    ),
-    Rule(
-        id="international-phone",
-        kind="phone",
-        pattern=r"(?:\+|\b00)\d{1,3}[ .-]{0,2}(?:\(0\)[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d[\d ./-]{4,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?",
-        validator="international_phone",
-        examples=(
-            "call +44 20 7946 1234",
-            "+1-903-140-4508x769",
-            "+41 (0)69 979 80 58",
-            "+639171234567",
-            "001-518-640-0854",
-        ),
-        counter_examples=(
-            "+1 202 555 0143",
-            "+1234567890123456",
-            "x = 1+2345678",
-            "2020-01-01T00:00:00+0000000",
-        ),
-        confidence=0.85,
-    ),
-    Rule(
-        id="local-phone",
-        kind="phone",
-        pattern=r"\(\d{2,5}\)[ .-]?\d{2,4}[ .-]?\d{2,4}(?:[ .-]\d{2,4})?(?:[ ]?(?:x|ext\.? ?)\d{1,6})?"
-        r"|\b(?:1[-. ])?[2-9]\d\d[-.]\d{3}[-.]\d{4}(?:[ ]?(?:x|ext\.? ?)\d{1,6})?",
-        validator="local_phone",
-        examples=("(579)888-3058", "541-714-1388", "930.167.3943", "(71) 4233-6306", "345-899-3560x4587"),
-        counter_examples=(
-            "(202) 555-0143",
-            "f(123)456",
-            "1234-541-714-1388",
-            "2020-01-01",
-            "1.541.714.1388.2",
-        ),
-        confidence=0.8,
-    ),
-    Rule(
-        id="worded-phone",
-        kind="phone",
-        pattern=r"(?i)(?:phone|mobile|cell|tel|telephone|fax|whatsapp|hotline|call|calling|sms|messages to|desk|office|dial|answering at|reach|"
-        r"telefon|telefono|handy|numero|number is)[a-z]{0,3}[ \t]{0,4}(?:me|us|him|her|them|no\.?|number|nr\.?|#)?[ \t]{0,4}(?:on|at|is)?[ \t]{0,3}"
-        r"[:=.]?[ \t]{0,4}\r?\n?[ \t]{0,4}[\"']?(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)",
-        validator="worded_phone",
-        examples=("Phone: 0490 75 40 81", "Phone:\n60-56-85-91", "call me on 9472 7916", "Tel. 030 1234567"),
-        counter_examples=("call 1234", "phone: 0000000000", "office 2019-05-05"),
-        confidence=0.75,
-    ),
-    Rule(
-        id="phone-before-word",
-        kind="phone",
-        pattern=r"(?im)(?:^|[^\w.+-])(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)[ \t]{0,2}[-,(]?[ \t]{0,2}(?:office|mobile|fax|phone|cell|home|work|tel)\b",
-        validator="worded_phone",
-        examples=("28-64-66-98 office", "655 437 108 mobile", "082 490 1693-Office"),
-        counter_examples=("12 office", "2019-05-05 office"),
-        confidence=0.7,
     ),
     Rule(
         id="card",
@@ -1128,6 +1080,71 @@ _PERSONAL_RULES = (
             "1234.5678.9012",
         ),
         confidence=0.85,
+    ),
+    Rule(
+        id="international-phone",
+        kind="phone",
+        pattern=r"(?:\+|\b00)\d{1,3}[ .-]{0,2}(?:\(0\)[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d[\d ./-]{4,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?",
+        validator="international_phone",
+        examples=(
+            "call +44 20 7946 1234",
+            "+1-903-140-4508x769",
+            "+41 (0)69 979 80 58",
+            "+639171234567",
+            "001-518-640-0854",
+        ),
+        counter_examples=(
+            "+1 202 555 0143",
+            "+1234567890123456",
+            "x = 1+2345678",
+            "2020-01-01T00:00:00+0000000",
+        ),
+        confidence=0.85,
+    ),
+    Rule(
+        id="local-phone",
+        kind="phone",
+        pattern=r"\(\d{2,5}\)[ .-]?\d{2,4}[ .-]?\d{2,4}(?:[ .-]\d{2,4})?(?:[ ]?(?:x|ext\.? ?)\d{1,6})?"
+        r"|\b(?:1[-. ])?[2-9]\d\d[-.]\d{3}[-.]\d{4}(?:[ ]?(?:x|ext\.? ?)\d{1,6})?",
+        validator="local_phone",
+        examples=("(579)888-3058", "541-714-1388", "930.167.3943", "(71) 4233-6306", "345-899-3560x4587"),
+        counter_examples=(
+            "(202) 555-0143",
+            "f(123)456",
+            "1234-541-714-1388",
+            "2020-01-01",
+            "1.541.714.1388.2",
+        ),
+        confidence=0.8,
+    ),
+    Rule(
+        id="worded-phone",
+        kind="phone",
+        pattern=r"(?i)(?:phone|mobile|cell|tel|telephone|fax|whatsapp|hotline|call|calling|sms|messages to|desk|office|dial|answering at|reach|"
+        r"telefon|telefono|handy)[a-z]{0,3}[ \t]{0,4}(?:me|us|him|her|them|no\.?|number|nr\.?|#)?[ \t]{0,4}(?:on|at|is)?[ \t]{0,3}"
+        r"[:=.]?[ \t]{0,4}\r?\n?[ \t]{0,4}[\"']?(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)",
+        validator="worded_phone",
+        examples=("Phone: 0490 75 40 81", "Phone:\n60-56-85-91", "call me on 9472 7916", "Tel. 030 1234567"),
+        counter_examples=("call 1234", "phone: 0000000000", "office 2019-05-05"),
+        confidence=0.75,
+    ),
+    Rule(
+        id="phone-before-word",
+        kind="phone",
+        pattern=r"(?im)(?:^|[^\w.+-])(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)[ \t]{0,2}[-,(]?[ \t]{0,2}(?:office|mobile|fax|phone|cell|home|work|tel)\b",
+        validator="worded_phone",
+        examples=("28-64-66-98 office", "655 437 108 mobile", "082 490 1693-Office"),
+        counter_examples=("12 office", "2019-05-05 office"),
+        confidence=0.7,
+    ),
+    Rule(
+        id="trunk-phone",
+        kind="phone",
+        pattern=r"\b0[ -]?\d{2,4}[ -]\d{2,4}[ -]?\d{2,4}(?:[ -]\d{2,4})?\b",
+        validator="trunk_phone",
+        examples=("0917-123-4567", "0232 123 45 67", "020 7946 1234", "0 532 123 45 67"),
+        counter_examples=("0000 123 4567", "0123-45-67-2020-01", "00 11 22 33 44"),
+        confidence=0.6,
     ),
 )
 

@@ -64,7 +64,7 @@ class Scanner:
         self.rules = tuple(rules)
         self._located = [_Located(rule, rank) for rank, rule in enumerate(self.rules)]
         self._prefilter: _HyperscanPrefilter | _Re2Prefilter
-        patterns = [rule.pattern for rule in self.rules]
+        patterns = [rule.anchor or rule.pattern for rule in self.rules]
         if engine == "re2":
             self._prefilter = _Re2Prefilter(patterns)
         else:

@@ -75,6 +75,10 @@ def _switches(value: str) -> float:
     return sum(a != b for a, b in zip(classes, classes[1:], strict=False)) / max(1, len(value) - 1)
 
 
+def _letters_look_random(value: str) -> bool:
+    return entropy(value) > 3.9 and _switches(value) > 0.3 and _worded(value) < 0.5 * len(value)
+
+
 def _worded(value: str) -> int:
     """Characters of `value` in runs of letters that could be words."""
     runs = (run for run in _RUN.findall(value) if len(run) > 3 and not _UNSPEAKABLE.search(run))
@@ -84,8 +88,8 @@ def _worded(value: str) -> int:
 def looks_random(value: str) -> bool:
     """Whether a machine drew `value`: letters and digits mixed as no name, word, path or version mixes them."""
     length = len(value)
-    if length < 10 or not value.isascii():
-        return False
+    if length < 10 or not value.isascii() or value.isalpha():
+        return length >= 20 and value.isalpha() and value.isascii() and _letters_look_random(value)
     if _UUID.fullmatch(value):
         return entropy(value) > 2.8
     digits = sum(c.isdigit() for c in value)
@@ -100,7 +104,7 @@ def looks_random(value: str) -> bool:
         return length >= 16 and digits >= 2 and bits > 2.7
     worded = _worded(value)
     if digits == 0:
-        return length >= 20 and bits > 3.9 and _switches(value) > 0.3 and worded < 0.5 * length
+        return length >= 20 and _letters_look_random(value)
     if worded > 0.55 * length:
         return False
     return bits > (2.9 if length < 16 else 3.2) and (_switches(value) > 0.22 or (length >= 24 and bits > 4.2))
@@ -274,6 +278,8 @@ def international_phone(place: Place) -> bool:
         return False
     if place.after(1).isalnum() or place.before(1).isalnum():
         return False
+    if number.startswith("00") and number.isdigit():
+        return False
     plus = number if number.startswith("+") else "+" + digits.removeprefix("00")
     bare = "+" + re.sub(r"\D", "", re.sub(r"\(0\)", "", plus))
     # Digits without a separator are an offset (`+1234567890`) unless the plan knows the number.
@@ -299,6 +305,17 @@ def worded_phone(place: Place) -> bool:
     if re.fullmatch(r"(?:19|20)\d\d[-./ ](?:0?\d|1[0-2])[-./ ](?:[0-2]?\d|3[01])(?:[ T].*)?", number):
         return False
     return _is_phone(digits, False)
+
+
+def trunk_phone(place: Place) -> bool:
+    """A trunk prefix and groups: nothing but a number that some plan has assigned."""
+    _, digits = _phone_digits(place)
+    if not 9 <= len(digits) <= 12 or len(set(digits)) < 4 or _FICTION.search(digits) or _in_longer_number(place):
+        return False
+    before, after = place.before(2), place.after(2)
+    if before[-1:].isalnum() or re.search(r"\d[ ,]$", before) or re.match(r"[ ,]\d", after):
+        return False
+    return _is_phone(digits, True)
 
 
 def luhn(digits: str) -> bool:
@@ -336,15 +353,15 @@ def card(place: Place) -> bool:
         return False
     value = place.value
     digits = re.sub(r"\D", "", value)
-    if len(set(digits)) < 3 and not _CARD_WORD.search(before):
+    if len(set(digits)) < 2 or not luhn(digits):
         return False
-    if not any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _ISSUERS):
-        return False
-    if not luhn(digits):
+    worded = _CARD_WORD.search(before) or _CARD_WORD.search(after)
+    issued = any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _ISSUERS)
+    if not issued and not (worded and digits[0] in "23456"):
         return False
     if len(digits) != len(value):
         return _GROUPED_CARD.fullmatch(value) is not None
-    if _CARD_WORD.search(before) or _CARD_WORD.search(after):
+    if worded:
         return True
     alone = place.start == 0 and place.end == len(place.text)
     return alone or (
@@ -614,9 +631,10 @@ def assigned_password(place: Place) -> bool:
 def assigned_secret(place: Place) -> bool:
     """A value of a name such as `token` or `api_key`: machines draw these, so it must look random."""
     value = place.value
-    if is_reference(value) or is_token_filler(value) or not _names_a_secret(_name_of(place)):
+    # In the order of their cost.
+    if not looks_random(value) or not _names_a_secret(_name_of(place)):
         return False
-    return looks_random(value)
+    return not is_reference(value) and not is_token_filler(value)
 
 
 _CODE_LINE = re.compile(
@@ -835,6 +853,7 @@ VALIDATORS: dict[str, Validator] = {
             international_phone,
             local_phone,
             worded_phone,
+            trunk_phone,
             card,
             ssn,
             iban,
