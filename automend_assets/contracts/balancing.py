@@ -22,7 +22,7 @@ TARGET_SHARE = 0.05
 MAX_COPIES = 5
 """How often one row may appear in a balanced file: more would have the model learn single rows by heart."""
 MIN_KEPT = 0.5
-"""The share of any cell that under-sampling leaves in."""
+"""The share of any cell that under-sampling leaves in, but for values beyond the cap of their slice."""
 WEIGHT_BOUNDS = (0.2, 5.0)
 """The smallest and the largest weight of a row."""
 
@@ -132,7 +132,10 @@ def cell_weights(cells: Cells) -> list[float]:
 
 
 def plan_cells(
-    cells: Cells, target_share: float = TARGET_SHARE, max_copies: int = MAX_COPIES
+    cells: Cells,
+    target_share: float = TARGET_SHARE,
+    max_copies: int = MAX_COPIES,
+    max_shares: Sequence[float | None] = (),
 ) -> list[CellPlan]:
     """How often the rows of each cell appear in a balanced file of about the same size.
 
@@ -140,26 +143,35 @@ def plan_cells(
     Raking (iterative proportional fitting) finds factors per cell that do so for all slices at once, held
     between `MIN_KEPT` and `max_copies`; where the bounds, or slices that contradict each other, stand in the
     way, a value rises as far as they allow.
+
+    `max_shares` are the caps of the slices. A cap always holds in the plan, whatever has to be dropped for it,
+    unless a slice has too few values for it to be possible: then they share the file equally.
     """
     if not cells.total:
         return []
-    targets = [
-        {value: cells.total * share for value, share in _targets(shares, target_share).items()}
-        for shares in cells.shares(cells.rows)
-    ]
+    targets, capped = [], set()
+    for position, shares in enumerate(cells.shares(cells.rows)):
+        cap = _possible_cap(max_shares[position] if max_shares else None, shares)
+        wanted = _capped(_targets(shares, target_share), cap)
+        targets.append({value: cells.total * share for value, share in wanted.items()})
+        capped |= {(position, value) for value, share in shares.items() if share > cap}
+    lows = [0.0 if any(pair in capped for pair in enumerate(values)) else MIN_KEPT for values in cells.values]
     factors = [1.0] * len(cells.rows)
     for _ in range(_ROUNDS):
         for position, target in enumerate(targets):
             per_cell = [factor * rows for factor, rows in zip(factors, cells.rows, strict=True)]
             reached = cells.sums(position, per_cell)
             factors = [
-                min(max(factor * target[values[position]] / reached[values[position]], MIN_KEPT), max_copies)
-                for factor, values in zip(factors, cells.values, strict=True)
+                min(max(factor * target[values[position]] / reached[values[position]], low), max_copies)
+                for factor, low, values in zip(factors, lows, cells.values, strict=True)
             ]
     plans = []
     for factor, rows in zip(factors, cells.rows, strict=True):
         copies = math.floor(factor)
         plans.append(CellPlan(rows, copies, round((factor - copies) * rows)))
+    for position, max_share in enumerate(max_shares):
+        if max_share is not None:
+            plans = _within_cap(cells, plans, position, max_share)
     return plans
 
 
@@ -194,7 +206,7 @@ def balance_plan(
     or dropped, so that a frame in another order gives every row the same copies.
     """
     cells = count_cells(frame, slices, usable)
-    plans = plan_cells(cells, target_share, max_copies)
+    plans = plan_cells(cells, target_share, max_copies, [part.max_share for part in slices])
     planned = _cell_frame(
         cells,
         {
@@ -236,6 +248,71 @@ def _targets(shares: dict[str, float], target_share: float) -> dict[str, float]:
     left = 1 - target * len(rare)
     common = math.fsum(share for value, share in shares.items() if value not in rare)
     return {value: target if value in rare else share * left / common for value, share in shares.items()}
+
+
+def _possible_cap(cap: float | None, shares: dict[str, float]) -> float:
+    return 1.0 if cap is None else max(cap, 1 / len(shares))
+
+
+def _capped(shares: dict[str, float], cap: float) -> dict[str, float]:
+    """Shares of at most `cap`; what is taken from the larger values goes to the others in proportion."""
+    over: set[str] = set()
+    while True:
+        left = 1 - cap * len(over)
+        rest = math.fsum(share for value, share in shares.items() if value not in over)
+        scaled = {
+            value: cap if value in over else share * left / rest if rest else share
+            for value, share in shares.items()
+        }
+        more = {value for value, share in scaled.items() if value not in over and share > cap + 1e-12}
+        if not more or len(over) + len(more) == len(shares):
+            return scaled
+        over |= more
+
+
+def _within_cap(cells: Cells, plans: list[CellPlan], position: int, cap: float) -> list[CellPlan]:
+    """The plans with as many rows taken out of the largest values of a slice as its cap asks for."""
+    rows = {
+        value: int(n) for value, n in cells.sums(position, [plan.rows_out for plan in plans]).items() if n
+    }
+    largest = sorted(rows, key=lambda value: (-rows[value], value))
+    cap = _possible_cap(cap, dict.fromkeys(rows, 0.0)) if rows else cap
+    allowed = dict(rows)
+    for number in range(1, len(largest)):
+        others = sum(rows[value] for value in largest[number:])
+        if rows[largest[number - 1]] <= cap * sum(allowed.values()):
+            break
+        # So many rows of each of the `number` largest values, and the others, make exactly the cap.
+        room = 1 - number * cap
+        most = math.floor(cap * others / room + 1e-9) if room > 1e-9 else rows[largest[number]]
+        allowed = {value: most if value in largest[:number] else n for value, n in rows.items()}
+    return [
+        plan if allowed.get(values[position], 0) >= rows.get(values[position], 0) else _reduced(plan, target)
+        for plan, values, target in zip(
+            plans, cells.values, _shared_out(cells, plans, position, allowed), strict=True
+        )
+    ]
+
+
+def _shared_out(cells: Cells, plans: list[CellPlan], position: int, allowed: dict[str, int]) -> list[int]:
+    """The rows of every cell such that each value of a slice has as many as `allowed`, in proportion to the plans."""
+    targets = [plan.rows_out for plan in plans]
+    for value, rows in allowed.items():
+        members = [index for index, values in enumerate(cells.values) if values[position] == value]
+        total = sum(plans[index].rows_out for index in members)
+        if total <= rows:
+            continue
+        exact = {index: plans[index].rows_out * rows / total for index in members}
+        for index in members:
+            targets[index] = math.floor(exact[index])
+        missing = rows - sum(targets[index] for index in members)
+        for index in sorted(members, key=lambda i: (math.floor(exact[i]) - exact[i], i))[:missing]:
+            targets[index] += 1
+    return targets
+
+
+def _reduced(plan: CellPlan, rows_out: int) -> CellPlan:
+    return CellPlan(plan.rows, rows_out // plan.rows, rows_out % plan.rows)
 
 
 def _cell_frame(cells: Cells, columns: dict[str, pl.Series]) -> pl.LazyFrame:

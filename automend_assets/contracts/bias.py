@@ -47,7 +47,7 @@ def bias_report(
     of `balance_plan` with the same seed, target and cap.
     """
     cells = count_cells(frame, contract.slices, contract.usable)
-    plans = plan_cells(cells, target_share, max_copies)
+    plans = plan_cells(cells, target_share, max_copies, [part.max_share for part in contract.slices])
     weights = cell_weights(cells)
     weighted = [weight * rows for weight, rows in zip(weights, cells.rows, strict=True)]
     usable = _by_value(cells, cells.rows)
@@ -64,13 +64,16 @@ def bias_report(
             row = found.get(value)
             count = row["__rows__"] if row else 0
             usable_rows = int(usable[position].get(value, 0))
-            severity = _severity(_share(count, rows))
+            share = _share(count, rows)
+            severity = _severity(share, part.over_represented)
             finding = {
                 "value": value,
                 "rows": count,
-                "share": _share(count, rows),
+                "share": share,
                 "severity": severity,
-                "recommendation": _recommend(severity, count, usable_rows, rows),
+                "recommendation": _recommend_less(part.over_represented)
+                if severity == "over"
+                else _recommend(severity, count, usable_rows, rows),
             }
             if severity:
                 findings.append({"slice": part.name, **finding})
@@ -89,7 +92,10 @@ def bias_report(
                     },
                 }
             )
-        slices.append({"name": part.name, "description": part.description, "values": values})
+        described: dict[str, Any] = {"name": part.name, "description": part.description, "values": values}
+        if part.over_represented is not None:
+            described["over_represented"] = part.over_represented
+        slices.append(described)
     return {
         "dataset": contract.dataset,
         "rows": rows,
@@ -125,10 +131,16 @@ def _by_value(cells: Cells, per_cell: list[int] | list[float] | tuple[int, ...])
     return [cells.sums(position, per_cell) for position in range(len(cells.slices))]
 
 
-def _severity(share: float) -> str | None:
+def _severity(share: float, over_represented: float | None) -> str | None:
+    if over_represented is not None and share > over_represented:
+        return "over"
     if share < HIGH_SEVERITY:
         return "high"
     return "medium" if share < UNDER_REPRESENTED else None
+
+
+def _recommend_less(over_represented: float | None) -> str:
+    return f"Over {over_represented:.0%} of the rows: train on the balanced file, or with the weights"
 
 
 def _recommend(severity: str | None, count: int, usable: int, rows: int) -> str | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BEFORE, _AFTER = "#9aa5b1", "#2f6fdb"
-_SEVERITY = {"high": "#c0392b", "medium": "#c77700", None: "#30363d"}
+_SEVERITY = {"high": "#c0392b", "medium": "#c77700", "over": "#7d3cbe", None: "#30363d"}
 _TICKS = (0, 1, 5, 25, 50, 75, 100)
 _BAR = 0.38
 _COLUMNS = 2
@@ -60,9 +60,14 @@ def bias_plot(report: dict[str, Any]) -> bytes:
             Patch(color=_AFTER, label="balanced file"),
             Line2D([], [], color=_SEVERITY["medium"], linestyle="--", label="5 %: under-represented"),
             Line2D([], [], color=_SEVERITY["high"], linestyle="--", label="1 %: high severity"),
+            *(
+                [Line2D([], [], color=_SEVERITY["over"], linestyle="--", label="over-represented")]
+                if any("over_represented" in part for part in slices)
+                else []
+            ),
         ],
         loc="outside lower center",
-        ncols=4,
+        ncols=5,
         fontsize=9,
         frameon=False,
     )
@@ -97,6 +102,8 @@ def _draw_slice(axis: Axes, part: dict[str, Any], thresholds: dict[str, float]) 
         100 * thresholds["under_represented"], color=_SEVERITY["medium"], linestyle="--", linewidth=1
     )
     axis.axvline(100 * thresholds["high_severity"], color=_SEVERITY["high"], linestyle="--", linewidth=1)
+    if "over_represented" in part:
+        axis.axvline(100 * part["over_represented"], color=_SEVERITY["over"], linestyle="--", linewidth=1)
     axis.set_xticks(_TICKS, [f"{tick} %" for tick in _TICKS], fontsize=8)
     axis.set_yticks(places, [value["value"] for value in values], fontsize=9)
     axis.set_title(f"{part['name']}: {part['description'].lower()}", fontsize=9, loc="left")

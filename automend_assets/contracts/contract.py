@@ -42,7 +42,7 @@ def expected_rows(asked: int | None, available: int) -> int:
     return available if asked is None else min(asked, available)
 
 
-ExpectationValue = str | int | float | bool | None | tuple[str, ...] | OfExpected
+ExpectationValue = str | int | float | bool | None | tuple[str, ...] | tuple[bool, ...] | OfExpected
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,18 @@ class Anomaly:
 @dataclass(frozen=True)
 class BiasSlice:
     """A way to cut the rows: `value` gives the slice value of a row as a string; `values` are all of them, in
-    order."""
+    order.
+
+    A value with a larger share of the rows than `over_represented` is reported. Balancing leaves no value a larger
+    share of the balanced file than `max_share`. None: as large as it is.
+    """
 
     name: str
     value: pl.Expr = field(compare=False)
     values: tuple[str, ...]
     description: str
+    over_represented: float | None = None
+    max_share: float | None = None
 
 
 @dataclass(frozen=True)

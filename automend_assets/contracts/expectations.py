@@ -160,7 +160,13 @@ def _characters(expectation: Expectation) -> int:
             return max(bound for bound in bounds if isinstance(bound, int)) + 1
         case "ExpectColumnValuesToBeInSet":
             allowed = expectation.arguments["value_set"]
-            return max(map(len, allowed), default=0) + 1 if isinstance(allowed, tuple) else _SAMPLE_CHARACTERS
+            if not isinstance(allowed, tuple):
+                return _SAMPLE_CHARACTERS
+            return (
+                max((len(str(value)) for value in allowed), default=0) + 1
+                if isinstance(allowed, tuple)
+                else 0
+            )
     return _SAMPLE_CHARACTERS
 
 
