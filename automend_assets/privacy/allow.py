@@ -47,6 +47,7 @@ PUBLIC_RESOLVERS = frozenset(
 # Keys that vendors publish in their documentation, as the first 16 hex digits of their SHA-256.
 _DOCUMENTATION_KEYS = frozenset(
     {
+        "0011cc25eb432071",
         "2037abcaffb2b777",
         "3a8b61d0f636b007",
         "8731261cb72d8626",
@@ -75,6 +76,7 @@ _REFERENCE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|\}\}|<%|%>|^\$|^%\w+%$|%\(\w+\)s|^\{\w*\}$")
 _FILLER = re.compile(
     r"""
       x{4}|\*{3}|\.{3}|\#{4}|-{4}|_{4}|\?{3}|•|…
@@ -121,6 +123,11 @@ def is_nobodys_ip(address: IPv4Address | IPv6Address) -> bool:
 def is_stand_in(value: str) -> bool:
     """Whether `value` is, or holds, what the replacement writes: a tag such as `<TOKEN_1>`, or a stand-in."""
     return _PLACEHOLDER_TAG.search(value) is not None or _STAND_IN.search(value) is not None
+
+
+def is_template(value: str) -> bool:
+    """Whether `value` is filled in by a template engine or a shell: what even a random string cannot hold by chance."""
+    return _TEMPLATE.search(value) is not None
 
 
 def is_reference(value: str) -> bool:

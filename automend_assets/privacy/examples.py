@@ -36,10 +36,10 @@ _ENCODED = re.compile(r"<json:([^>]*)>|<base64:([^>]*)>")
 def expand(template: str) -> str:
     """The text that `template` stands for.
 
-    `<alphabet:n>`: n random characters. `<json:...>`: the text as unpadded URL-safe base64, as in a JWT. `<base64:...>`:
-    as padded base64.
+    `<alphabet:n>`: n random characters. `<json:...>`: the text as unpadded URL-safe base64, as in a JWT.
+    `<base64:...>`: as padded base64.
     """
-    generator = random.Random(template)
+    generator = random.Random(template)  # noqa: S311
 
     def draw(field: re.Match[str]) -> str:
         alphabet, length = _ALPHABETS[field.group(1)], int(field.group(2))

@@ -3,7 +3,7 @@
 Here: what stands in for each kind of value, numbering, and the loop that scans what it has written. Not here: finding
 (`privacy.scanner`), and what the scanner lets through as a stand-in (`privacy.allow`).
 
-Tags (`<EMAIL_1>`) say what was there. Stand-ins have the shape of what was there: an address of RFC 5737 or RFC 3849, a
+Tags (`<EMAIL_1>`) say what was there. Stand-ins have the shape of what was there: an address of RFC 5737 or 3849, a
 mailbox at example.com, a number of the same layout, a token with the same prefix, length and kinds of characters. Either
 way the same value gets the same replacement within a document, quotes and line breaks stay where they are, and the
 scanner finds nothing in the result.
@@ -42,7 +42,9 @@ def redact(
     """`texts` without what `scanner` finds, and the findings (of the first pass, places in `texts`).
 
     Replaced texts are scanned again, and again replaced where a replacement uncovered another finding, so that the
-    result holds none. `findings`: those of `scanner.scan(texts)`, where they are there already. Raises ResidualFindings.
+    result holds none. `findings`: those of `scanner.scan(texts)`, where they are there already.
+
+    Raises ResidualFindings.
     """
     first = scanner.scan(texts) if findings is None else findings
     result = texts
@@ -55,8 +57,8 @@ def redact(
         again = scanner.scan(result.gather(rows))
         found = again.with_columns(row=rows.gather(again["row"]))
     raise ResidualFindings(
-        f"Replacing left findings in row {found['row'][0]}, rule {found['rule'][0]!r}, after {_MAX_ROUNDS} passes. Make "
-        "the rule's validator let `privacy.allow.is_stand_in` through."
+        f"Replacing left findings in row {found['row'][0]}, rule {found['rule'][0]!r}, after {_MAX_ROUNDS} passes. "
+        "Make the rule's validator let `privacy.allow.is_stand_in` through."
     )
 
 

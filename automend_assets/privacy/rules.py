@@ -170,6 +170,43 @@ _TOKENS = (
     ),
     _token("age-key", "AGE-SECRET-KEY-1", "[A-Z0-9]{58}", "AGE-SECRET-KEY-1<UP36:58>", kind="private_key"),
     _token("adobe-client-secret", "p8e-", "[A-Za-z0-9-]{32}", "p8e-<alnum:32>"),
+    _token("adafruit-key", "aio_", "[A-Za-z0-9]{28}", "aio_<alnum:28>"),
+    _token(
+        "authress-key",
+        "(?:sc|ext|scauth|authress)_",
+        r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{10,32}\.[a-z0-9+/_=-]{30,120}",
+        "sc_<low36:12>.<low36:4>.acc_<low36:14>.<low36:44>",
+    ),
+    _token("beamer-token", "b_", "[a-z0-9=_-]{44}", "b_<low36:44>"),
+    _token("clickhouse-key", "4b1d", "[A-Za-z0-9]{38}", "4b1d<alnum:38>"),
+    _token("cloudflare-origin-key", r"v1\.0-", "[a-f0-9]{24}-[a-f0-9]{146}", "v1.0-<hex:24>-<hex:146>"),
+    _token("contentful-token", "CFPAT-", r"[\w-]{43}", "CFPAT-<alnum:43>"),
+    _token("crates-io-token", "cio", "[A-Za-z0-9]{32}", "cio<alnum:32>"),
+    _token("defined-token", "dnkey-", r"[a-z0-9=_-]{26}-[a-z0-9=_-]{52}", "dnkey-<low36:26>-<low36:52>"),
+    _token("endor-token", r"endr\+", "[A-Za-z0-9-]{16}", "endr+<alnum:16>"),
+    _token(
+        "hubspot-token",
+        "pat-(?:na|eu|ap)[12]-",
+        "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "pat-na1-<hex:8>-<hex:4>-<hex:4>-<hex:4>-<hex:12>",
+    ),
+    _token(
+        "launchdarkly-key",
+        "(?:sdk|mob|api)-",
+        "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "sdk-<hex:8>-<hex:4>-<hex:4>-<hex:4>-<hex:12>",
+    ),
+    _token("lob-key", "(?:live|test)_(?:pub_)?", "[a-f0-9]{31,35}", "live_<hex:35>"),
+    _token("mailgun-private-key", "(?:pubkey|private)-", "[0-9a-f]{32}", "pubkey-<hex:32>"),
+    _token(
+        "plaid-token",
+        "access-(?:sandbox|development|production)-",
+        "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "access-sandbox-<hex:8>-<hex:4>-<hex:4>-<hex:4>-<hex:12>",
+    ),
+    _token("scalingo-token", "tk-us-", r"[\w-]{48}", "tk-us-<alnum:48>"),
+    _token("settlemint-token", "sm_(?:aat|pat|sat)_", "[A-Za-z0-9]{16}", "sm_pat_<alnum:16>"),
+    _token("zuplo-key", "zpka_", "[A-Za-z0-9]{32}_[0-9a-f]{8}", "zpka_<alnum:32>_<hex:8>"),
     _token("airtable-token", "pat[A-Za-z0-9]{14}" + r"\.", "[0-9a-f]{64}", "pat<alnum:14>.<hex:64>"),
     _token("alibaba-key-id", "LTAI", "[A-Za-z0-9]{16,24}", "LTAI<alnum:20>"),
     _token(
@@ -335,7 +372,8 @@ _PROVIDER_RULES = (
     Rule(
         id="aws-secret-access-key",
         kind="api_key",
-        pattern=r"(?im)(?:aws|amazon|secret)[\w.-]{0,24}(?:key|secret)[\w-]{0,8}[\"']{0,2}[ \t]{0,4}(?::|=>|=|,)[ \t]{0,4}"
+        pattern=r"(?im)(?:aws|amazon|secret)[\w.-]{0,24}(?:key|secret)[\w-]{0,8}[\"']{0,2}[ \t]{0,4}(?::|=>|="
+        r"|,)[ \t]{0,4}"
         r"[\"']?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)",
         validator="fixed_token",
         examples=(
@@ -358,7 +396,8 @@ _PROVIDER_RULES = (
     Rule(
         id="azure-storage-key",
         kind="api_key",
-        pattern=r"(?im)(?:AccountKey|SharedAccessKey|SharedSecret|\bSecret|PrimaryKey|SecondaryKey|accessKey)=([A-Za-z0-9/+]{42,86}={0,2})",
+        pattern=r"(?im)(?:AccountKey|SharedAccessKey|SharedSecret|\bSecret|PrimaryKey|SecondaryKey"
+        r"|accessKey)=([A-Za-z0-9/+]{42,86}={0,2})",
         validator="token",
         examples=(
             "AccountName=store1;AccountKey=<b64:86>==;",
@@ -387,7 +426,8 @@ _PROVIDER_RULES = (
     Rule(
         id="azure-devops-legacy-token",
         kind="token",
-        pattern=r"(?im)(?:pat|token|azure|devops|vsts|ado)[\w.-]{0,16}[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?([a-z0-9]{52})(?:[^\w-]|$)",
+        pattern=r"(?im)(?:pat|token|azure|devops|vsts|ado)[\w.-]{0,16}[\"']?[ \t]{0,4}[:=][ "
+        r"\t]{0,4}[\"']?([a-z0-9]{52})(?:[^\w-]|$)",
         validator="random_token",
         examples=('ado_pat = "<low32:52>"',),
         counter_examples=('token = "' + "a" * 52 + '"',),
@@ -412,7 +452,8 @@ _PROVIDER_RULES = (
     Rule(
         id="slack-webhook",
         kind="webhook",
-        pattern=r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Z][A-Za-z0-9]{6,14}/[A-Za-z0-9]{6,20}/[A-Za-z0-9/]{18,80})",
+        pattern=r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Z][A-Za-z0-9]{6,14}/[A-Za-z0-9]{6,20}/[A"
+        r"-Za-z0-9/]{18,80})",
         validator="fixed_token",
         examples=("https://hooks.slack.com/services/T<UP36:8>/B<UP36:8>/<alnum:24>",),
         counter_examples=(
@@ -441,6 +482,14 @@ _PROVIDER_RULES = (
         counter_examples=("https://discord.com/api/webhooks/123/token",),
     ),
     Rule(
+        id="thingsboard-token",
+        kind="token",
+        pattern=r"(?i)thingsboard[\w.:-]{0,60}/api/v1/([a-z0-9]{20})/",
+        validator="token",
+        examples=("coap://coap.thingsboard.cloud/api/v1/<alnum:20>/telemetry",),
+        counter_examples=("https://thingsboard.cloud/api/v1/$ACCESS_TOKEN/telemetry",),
+    ),
+    Rule(
         id="telegram-url-token",
         kind="token",
         pattern=r"api\.telegram\.org/bot(\d{6,10}:[\w-]{30,45})",
@@ -451,7 +500,8 @@ _PROVIDER_RULES = (
     Rule(
         id="npm-registry-token",
         kind="token",
-        pattern=r"//[\w.-]{3,80}(?:/[\w./-]{0,60})?:_(?:authToken|auth|password)[ \t]{0,2}=[ \t]{0,2}[\"']?([\w+/=.-]{16,200})",
+        pattern=r"//[\w.-]{3,80}(?:/[\w./-]{0,60})?:_(?:authToken|auth"
+        r"|password)[ \t]{0,2}=[ \t]{0,2}[\"']?([\w+/=.-]{16,200})",
         validator="uncommon",
         examples=("//registry.npmjs.org/:_authToken=<hex:8>-<hex:4>-<hex:4>-<hex:4>-<hex:12>",),
         counter_examples=("//registry.npmjs.org/:_authToken=${NPM_TOKEN}",),
@@ -486,7 +536,8 @@ _PROVIDER_RULES = (
     Rule(
         id="kubernetes-bootstrap-token",
         kind="token",
-        pattern=r"(?i)(?:bootstrap|token|kubeadm)[\w -]{0,24}[\"']?[ \t]{0,2}[:= ][ \t]{0,2}[\"']?([a-z0-9]{6}\.[a-z0-9]{16})(?:[^\w.]|$)",
+        pattern=r"(?i)(?:bootstrap|token|kubeadm)[\w -]{0,24}[\"']?[ \t]{0,2}[:= ][ "
+        r"\t]{0,2}[\"']?([a-z0-9]{6}\.[a-z0-9]{16})(?:[^\w.]|$)",
         validator="mixed_token",
         examples=("kubeadm join --token 3a4b5c.<low36:16>", 'BOOTSTRAP_TOKEN: "9z8y7x.<low36:16>"'),
         counter_examples=("--token-file settings.kubernetesvalues",),
@@ -537,12 +588,13 @@ _PROVIDER_RULES = (
 
 # --- secrets by their place -----------------------------------------------------------------------
 
-_PASSWORD_NAME = r"(?:pass(?:word|wd|phrase|code)?|pwd|passwort|senha)"
-_SECRET_NAME = (
+_PASSWORD_NAME = r"(?:pass(?:word|wd|phrase|code)?|pwd|passwort|senha)"  # noqa: S105
+_SECRET_NAME = (  # noqa: S105
     r"(?:secret|token|credentials?|api[_.-]?key|auth|bearer|cookie|pat|salt|signature|"
-    r"(?:access|secret|auth|private|encryption|encrypt|signing|sign|account|storage|master|admin|client|consumer|license|"
-    r"licence|service|shared|session|security|developer|app|application|webhook|deploy|hmac|jwt|crypto|cipher|aes|rsa|"
-    r"ssh|db|database|root|user|server|production|prod|personal|integration|ingest|write|api|account|org|team|bot)[_.-]?key)"
+    r"(?:access|secret|auth|private|encryption|encrypt|signing|sign|account|storage|master|admin|client|consumer|"
+    r"license|licence|service|shared|session|security|developer|app|application|webhook|deploy|hmac|jwt|crypto|cipher|"
+    r"aes|rsa|ssh|db|database|root|user|server|production|prod|personal|integration|ingest|write|api|account|org|team|"
+    r"bot)[_.-]?key)"
 )
 _SUFFIX = r"[\w-]{0,16}"
 _IS = r"[\"'`\]]{0,2}[ \t]{0,16}(?::=|=>|===?|[=:,]|\|\||\?\?)[ \t]{0,16}[\[({]?[ \t]{0,2}(?:b|r|u|f|new String\(|@)?"
@@ -555,7 +607,8 @@ _PLACE_RULES = (
     Rule(
         id="url-credentials",
         kind="password",
-        pattern=r"(?i)[a-z][a-z0-9+.-]{1,24}://[^ \t\r\n:@/\"'<>`]{0,80}:([^ \t\r\n@\"'<>`/]{2,200}(?:@[^ \t\r\n@\"'<>`/.:]{1,40})?)@[\w.\[$%{-]",
+        pattern=r"(?i)[a-z][a-z0-9+.-]{1,24}://[^ \t\r\n:@/\"'<>`]{0,80}:([^ \t\r\n@\"'<>`/]{2,200}(?:@[^ "
+        r"\t\r\n@\"'<>`/.:]{1,40})?)@[\w.\[$%{-]",
         validator="url_password",
         examples=(
             "postgresql://app:hunter22@db.internal.io/app",
@@ -576,7 +629,8 @@ _PLACE_RULES = (
     Rule(
         id="authorization-header",
         kind="token",
-        pattern=r"(?i)authorization[\"']?\]?[ \t]{0,4}[:=,][ \t]{0,4}[\"'`]?(?:(?:bearer|token|api-?token|api-?key|apikey|key|"
+        pattern=r"(?i)authorization[\"']?\]?[ \t]{0,4}[:=,][ \t]{0,4}[\"'`]?(?:(?:bearer|token|api-?token"
+        r"|api-?key|apikey|key|"
         r"digest|negotiate|splunk|genie-?key)[ \t]+)?[\"'`]?([A-Za-z0-9._~+/=-]{8,900})",
         validator="uncommon",
         examples=(
@@ -614,8 +668,10 @@ _PLACE_RULES = (
     Rule(
         id="key-header",
         kind="api_key",
-        pattern=r"(?i)(?:[\"'`]|^|[ \t])(?:x-[a-z0-9-]{0,32}(?:key|token|secret|auth|authorization)|api-?(?:key|token)|"
-        r"private-token|token|circle-token|access-token|auth-token)[\"'`]?[ \t]{0,2}:[ \t]{0,4}[\"'`]?([\w+/=.~-]{8,})",
+        pattern=r"(?i)(?:[\"'`]|^|[ \t])(?:x-[a-z0-9-]{0,32}(?:key|token|secret|auth|authorization)|api-?(?:key"
+        r"|token)|"
+        r"private-token|token|circle-token|access-token|auth-token)[\"'`]?[ \t]{0,2}:[ "
+        r"\t]{0,4}[\"'`]?([\w+/=.~-]{8,})",
         validator="uncommon",
         examples=(
             'curl -H "X-Api-Key: <alnum:32>"',
@@ -628,7 +684,8 @@ _PLACE_RULES = (
     Rule(
         id="query-secret",
         kind="token",
-        pattern=r"(?i)[?&](?:[\w-]{0,20}(?:token|api_?key|apikey|secret|password|passwd|access_?key|auth|sig|signature)|key)="
+        pattern=r"(?i)[?&](?:[\w-]{0,20}(?:token|api_?key|apikey|secret|password|passwd|access_?key|auth|sig"
+        r"|signature)|key)="
         r"([\w+/.~%-]{8,}={0,2})",
         validator="uncommon",
         examples=("https://api.service.io/v1?api_key=<alnum:32>", "https://x.io/?a=1&token=<hex:32>"),
@@ -638,7 +695,8 @@ _PLACE_RULES = (
     Rule(
         id="curl-user",
         kind="password",
-        pattern=r"(?i)(?:curl|wget|http|-k|-x|-s|\\\r?\n)[^\r\n]{0,400}?[ \t\n](?:-u|--user|--proxy-user)(?:[ \t=]{1,3}|)"
+        pattern=r"(?i)(?:curl|wget|http|-k|-x|-s|\\\r?\n)[^\r\n]{0,400}?[ \t\n](?:-u|--user"
+        r"|--proxy-user)(?:[ \t=]{1,3}|)"
         r"(?:\"[^\":\r\n$]{1,80}:([^\"\r\n]{3,120})\"|'[^':\r\n$]{1,80}:([^'\r\n]{3,120})'|"
         r"[^ \t\"':\r\n$]{1,80}:[\"']?([^ \t\"'\r\n]{3,120}))",
         validator="command_password",
@@ -657,7 +715,8 @@ _PLACE_RULES = (
     Rule(
         id="command-line-password",
         kind="password",
-        pattern=r"(?i)[ \t\"',](?:--?(?:[\w-]{0,20}-)?(?:password|passwd|passphrase|pwd))(?:[ \t]{1,3}|=|[\"'],[ \t]{0,3})[\"']?"
+        pattern=r"(?i)[ \t\"',](?:--?(?:[\w-]{0,20}-)?(?:password|passwd|passphrase|pwd))(?:[ \t]{1,3}|="
+        r"|[\"'],[ \t]{0,3})[\"']?"
         r"([^ \t\r\n\"'`,;)|\\]{4,120})",
         validator="command_password",
         examples=("mysql --password=Sup3rS3cret db", "Connect-VIServer -User admin -Password VMware1!"),
@@ -685,7 +744,8 @@ _PLACE_RULES = (
     Rule(
         id="netrc-password",
         kind="password",
-        pattern=r"(?i)machine[ \t]+[\w.-]{3,80}[ \t\r\n]{1,8}login[ \t]+[^ \t\r\n]{1,80}[ \t\r\n]{1,8}password[ \t]+([^ \t\r\n]{3,120})",
+        pattern=r"(?i)machine[ \t]+[\w.-]{3,80}[ \t\r\n]{1,8}login[ \t]+[^ \t\r\n]{1,80}[ \t\r\n]{1,8}password[ "
+        r"\t]+([^ \t\r\n]{3,120})",
         validator="command_password",
         examples=(
             "machine api.github.com login ziggy password 0123abcdefgh",
@@ -697,9 +757,12 @@ _PLACE_RULES = (
     Rule(
         id="credential-call",
         kind="password",
-        pattern=r"(?i)(?:NetworkCredential|DirectoryEntry|UsernamePasswordCredentials?|PasswordAuthentication|HTTPBasicAuth|"
-        r"HTTPDigestAuth|BasicAuth|set_?basic_?auth|basic_?auth|login|authenticate|setCredentials|DriverManager\.getConnection)"
-        r"[ \t]{0,2}\([ \t\r\n]{0,40}(?:@?[\"'][^\"'\r\n]{1,120}[\"'],[ \t\r\n]{1,40}){1,2}@?[\"']([^\"'\r\n]{4,80})[\"'][ \t\r\n]{0,8}\)",
+        pattern=r"(?i)(?:NetworkCredential|DirectoryEntry|UsernamePasswordCredentials?|PasswordAuthentication"
+        r"|HTTPBasicAuth|"
+        r"HTTPDigestAuth|BasicAuth|set_?basic_?auth|basic_?auth|login|authenticate|setCredentials"
+        r"|DriverManager\.getConnection)"
+        r"[ \t]{0,2}\([ \t\r\n]{0,40}(?:@?[\"'][^\"'\r\n]{1,120}[\"'],[ \t\r\n]{1,40}){1,2}@?[\"']"
+        r"([^\"'\r\n]{4,80})[\"'][ \t\r\n]{0,8}\)",
         validator="command_password",
         examples=('new NetworkCredential("ci", "AP7Ja<alnum:10>");', 'HTTPBasicAuth("user", "s3cretpw")'),
         counter_examples=('new NetworkCredential("ci", "<password>");', "login('username', 'password')"),
@@ -708,7 +771,8 @@ _PLACE_RULES = (
     Rule(
         id="sql-password",
         kind="password",
-        pattern=r"(?i)(?:identified[ \t]+by|with[ \t]+(?:encrypted[ \t]+)?password|set[ \t]+password[^\r\n]{0,60}=)[ \t]*(?:password\()?[\"']([^\"'\r\n]{3,80})[\"']",
+        pattern=r"(?:IDENTIFIED[ \t]+BY|(?:WITH|with)[ \t]+(?:ENCRYPTED[ \t]+|encrypted[ \t]+)?(?:PASSWORD"
+        r"|password)|SET[ \t]+PASSWORD[^\r\n]{0,60}=)[ \t]*(?:PASSWORD\()?[\"']([^\"'\r\n]{3,80})[\"']",
         validator="command_password",
         examples=(
             "CREATE USER 'a'@'%' IDENTIFIED BY 'S3cure!pw';",
@@ -729,7 +793,8 @@ _PLACE_RULES = (
     Rule(
         id="xml-password",
         kind="password",
-        pattern=r"(?i)<(?:[\w.:-]{0,40}(?:password|passwd|passphrase|secret|token|apikey|api-key|privatekey))>([^<>\r\n]{4,200})</",
+        pattern=r"(?i)<(?:[\w.:-]{0,40}(?:password|passwd|passphrase|secret|token|apikey|api-key"
+        r"|privatekey))>([^<>\r\n]{4,200})</",
         validator="xml_password",
         examples=("<password>Tr0ub4dor&amp;3</password>", "<apiKey><alnum:32></apiKey>"),
         counter_examples=(
@@ -745,8 +810,10 @@ _PLACE_RULES = (
         pattern=r"(?i)(?:key|name|property|id|parameter)[\"']?[ \t]{0,2}[=:][ \t]{0,2}[\"']?[\w.:-]{0,60}(?:"
         + _PASSWORD_NAME
         + r"|secret|token|"
-        r"api[_-]?key|access[_-]?key|secret[_-]?key)(?:_?\d{1,2})?[\"']?(?:[ \t,;]{1,8}|[ \t]{0,4},?\r?\n[ \t]{0,60}(?:- )?)"
-        r"[\"']?value[\"']?[ \t]{0,2}[=:][ \t]{0,2}(?:\"([^\"\r\n]{4,200})\"|'([^'\r\n]{4,200})'|([^ \t\r\n\"'<>{}\[\]$&*!|>%@#-][^ \t\r\n\"'<>]{3,200}))",
+        r"api[_-]?key|access[_-]?key|secret[_-]?key)(?:_?\d{1,2})?[\"']?(?:[ \t,;]{1,8}"
+        r"|[ \t]{0,4},?\r?\n[ \t]{0,60}(?:- )?)"
+        r"[\"']?value[\"']?[ \t]{0,2}[=:][ \t]{0,2}(?:\"([^\"\r\n]{4,200})\"|'([^'\r\n]{4,200})'"
+        r"|([^ \t\r\n\"'<>{}\[\]$&*!|>%@#-][^ \t\r\n\"'<>]{3,200}))",
         validator="named_value",
         examples=(
             "- name: DB_PASSWORD\n  value: hunter22\n",
@@ -793,7 +860,8 @@ _PLACE_RULES = (
         id="secret-assignment",
         kind="token",
         pattern=r"(?i)" + _SECRET_NAME + _SUFFIX + _IS + r"(?:Bearer |Token |Basic )?"
-        r"(?:\"(?:Bearer |Token |Basic )?([^ \t\r\n\"]{10,500})\"|'(?:Bearer |Token |Basic )?([^ \t\r\n']{10,500})'|`([^ \t\r\n`]{10,500})`)",
+        r"(?:\"(?:Bearer |Token |Basic )?([^ \t\r\n\"]{10,500})\"|'(?:Bearer |Token "
+        r"|Basic )?([^ \t\r\n']{10,500})'|`([^ \t\r\n`]{10,500})`)",
         validator="assigned_secret",
         examples=(
             'api_key = "<alnum:32>"',
@@ -818,7 +886,9 @@ _PLACE_RULES = (
         kind="password",
         pattern=_LINE + r"[\w.-]{0,60}(?i:" + _PASSWORD_NAME + r")[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}"
         r"([^ \t\r\n\"'`$<>{}\[\]&*!|%@#(][^ \t\r\n\"'`<>{}()\[\],;]{4,120})[ \t]{0,16}(?:[#;][^\r\n]{0,200})?\r?$",
-        anchor=r"(?i)" + _PASSWORD_NAME + r"[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}[^ \t\r\n\"'`$<>{}\[\]&*!|%@#(]",
+        anchor=r"(?i)"
+        + _PASSWORD_NAME
+        + r"[\w-]{0,16}[\"']?[ \t]{0,16}[=:][ \t]{0,16}[^ \t\r\n\"'`$<>{}\[\]&*!|%@#(]",
         validator="bare_password",
         examples=(
             "DB_PASSWORD=hunter22\n",
@@ -863,11 +933,16 @@ _PLACE_RULES = (
     Rule(
         id="provider-key",
         kind="api_key",
-        pattern=r"(?im)(?:(?:sourcegraph|mailgun|mailchimp|datadog|new_?relic|heroku|facebook|fb|twitter|linkedin|jenkins|"
-        r"okta|meraki|dropbox|github|gitlab|bitbucket|fastly|algolia|cloudflare|shopify|stripe|twilio|sendgrid|rollbar|"
-        r"sentry|snyk|sonar|zendesk|codecov|travis|jfrog|pagerduty|opsgenie|grafana|mapbox|nasa|sauce|postmark|figma|wandb|"
-        r"openai|cohere|mistral|pinecone|rapid_?api|weather|maps|google|yandex|flickr|lastfm|spotify|unsplash)[\w.-]{0,12}"
-        r"(?:key|api)|sourcegraph|datadog|mailgun|okta|meraki|fastly|algolia)[\"']?[ \t]{0,8}(?::|=>|=|:=|\|\|)[ \t]{0,20}"
+        pattern=r"(?im)(?:(?:sourcegraph|mailgun|mailchimp|datadog|new_?relic|heroku|facebook|fb|twitter"
+        r"|linkedin|jenkins|"
+        r"okta|meraki|dropbox|github|gitlab|bitbucket|fastly|algolia|cloudflare|shopify|stripe|twilio|sendgrid"
+        r"|rollbar|"
+        r"sentry|snyk|sonar|zendesk|codecov|travis|jfrog|pagerduty|opsgenie|grafana|mapbox|nasa|sauce|postmark"
+        r"|figma|wandb|"
+        r"openai|cohere|mistral|pinecone|rapid_?api|weather|maps|google|yandex|flickr|lastfm|spotify"
+        r"|unsplash)[\w.-]{0,12}"
+        r"(?:key|api)|sourcegraph|datadog|mailgun|okta|meraki|fastly|algolia)[\"']?[ \t]{0,8}(?::|=>|=|:="
+        r"|\|\|)[ \t]{0,20}"
         r"[\"']?([A-Za-z0-9][\w-]{14,120})[\"']?(?:[^\w.(\[/-]|$)",
         validator="provider_key",
         examples=(
@@ -885,7 +960,8 @@ _PLACE_RULES = (
     Rule(
         id="unseal-key",
         kind="api_key",
-        pattern=r"(?i)(?:unseal key|initial root token|recovery key)[ \t]{0,2}\d{0,2}[ \t]{0,2}:[ \t]{0,4}([A-Za-z0-9+/=._-]{16,100})",
+        pattern=r"(?i)(?:unseal key|initial root token|recovery key)[ \t]{0,2}\d{0,2}[ \t]{0,2}:[ "
+        r"\t]{0,4}([A-Za-z0-9+/=._-]{16,100})",
         validator="token",
         examples=("Unseal Key 2: <b64:44>",),
         counter_examples=("Unseal Key 2: <key>",),
@@ -903,8 +979,10 @@ _PLACE_RULES = (
         id="password-hash",
         kind="password_hash",
         pattern=r"(\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{53}|(?:1|apr1)\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}|"
-        r"5\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}|6\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}|"
-        r"[89]\$[./A-Za-z0-9]{14}\$[./A-Za-z0-9]{43}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,9},p=\d{1,9}\$[A-Za-z0-9+/]{8,90}\$[A-Za-z0-9+/]{16,172}|"
+        r"5\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}"
+        r"|6\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}|"
+        r"[89]\$[./A-Za-z0-9]{14}\$[./A-Za-z0-9]{43}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,9},p=\d{1,9}"
+        r"\$[A-Za-z0-9+/]{8,90}\$[A-Za-z0-9+/]{16,172}|"
         r"krb5(?:asrep|tgs)\$\d{1,2}\$[^ \t\r\n\"']{60,}))",
         validator="fixed_token",
         examples=(
@@ -918,7 +996,8 @@ _PLACE_RULES = (
     Rule(
         id="stated-password",
         kind="password",
-        pattern=r"(?i)\b(?:password|passphrase|passcode)[ \t]+(?:is|was|to)[ \t]*:?[ \t]*(?:\"([^\"\r\n ]{4,80})\"|'([^'\r\n ]{4,80})'|`([^`\r\n ]{4,80})`)",
+        pattern=r"(?i)\b(?:password|passphrase|passcode)[ \t]+(?:is|was"
+        r"|to)[ \t]*:?[ \t]*(?:\"([^\"\r\n ]{4,80})\"|'([^'\r\n ]{4,80})'|`([^`\r\n ]{4,80})`)",
         validator="command_password",
         examples=("The default Password is 'blooberry'",),
         counter_examples=("The password is 'required'", "password is '${PW}'"),
@@ -974,9 +1053,11 @@ _PERSONAL_RULES = (
     Rule(
         id="obfuscated-email",
         kind="email",
-        pattern=r"(?i)\b([a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}(?:[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]|[ \t]at[ \t])[ \t]{0,2}[a-z0-9-]{2,63}"
+        pattern=r"(?i)\b([a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}(?:[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]"
+        r"|[ \t]at[ \t])[ \t]{0,2}[a-z0-9-]{2,63}"
         r"(?:(?:[ \t]{0,2}[\[({<][ \t]{0,2}(?:dot|\.)[ \t]{0,2}[\])}>][ \t]{0,2}|[ \t]dot[ \t])[a-z0-9-]{2,63}){1,4}|"
-        r"[a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}[\[({<][ \t]{0,2}at[ \t]{0,2}[\])}>][ \t]{0,2}[a-z0-9-]{2,63}(?:\.[a-z0-9-]{2,63}){1,4})\b",
+        r"[a-z0-9][a-z0-9._%+-]{0,63}[ \t]{0,2}[\[({<][ \t]{0,2}at[ \t]{0,2}[\])}>][ "
+        r"\t]{0,2}[a-z0-9-]{2,63}(?:\.[a-z0-9-]{2,63}){1,4})\b",
         anchor=r"(?i)(?:[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]|[ \t]at[ \t])[ \t]{0,2}[a-z0-9-]{2,63}[ \t]{0,2}"
         r"(?:[\[({<][ \t]{0,2}(?:dot|\.)|[ \t]dot[ \t]|\.)",
         validator="obfuscated_email",
@@ -1060,7 +1141,8 @@ _PERSONAL_RULES = (
     Rule(
         id="iban",
         kind="iban",
-        pattern=r"(?m)(?:^|[^A-Za-z0-9])([A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,4})?)(?:[^A-Za-z0-9]|$)",
+        pattern=r"(?m)(?:^|[^A-Za-z0-9])([A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,4})?)"
+        r"(?:[^A-Za-z0-9]|$)",
         validator="iban",
         examples=("My IBAN is GB29NWBK60161331926819", "DE89 3704 0044 0532 0130 00", "NL91ABNA0417164300."),
         counter_examples=("GB29NWBK60161331926818", "AB12CDEF3456GHIJ7890"),
@@ -1069,7 +1151,8 @@ _PERSONAL_RULES = (
     Rule(
         id="mac-address",
         kind="mac_address",
-        pattern=r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b|\b(?:[0-9a-f]{2}-){5}[0-9a-f]{2}\b|\b[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}\b",
+        pattern=r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b|\b(?:[0-9a-f]{2}-){5}[0-9a-f]{2}\b"
+        r"|\b[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}\b",
         validator="mac",
         examples=("00:1A:2B:3C:4D:5E", "mac 01-b3-4a-67-d9-cf", "Cisco MAC: 0012.3456.789A"),
         counter_examples=(
@@ -1084,7 +1167,8 @@ _PERSONAL_RULES = (
     Rule(
         id="international-phone",
         kind="phone",
-        pattern=r"(?:\+|\b00)\d{1,3}[ .-]{0,2}(?:\(0\)[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d[\d ./-]{4,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?",
+        pattern=r"(?:\+|\b00)\d{1,3}[ .-]{0,2}(?:\(0\)[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d[\d ./-]{4,18}\d(?:[ "
+        r"]?(?:x|ext\.? ?)\d{1,6})?",
         validator="international_phone",
         examples=(
             "call +44 20 7946 1234",
@@ -1120,8 +1204,10 @@ _PERSONAL_RULES = (
     Rule(
         id="worded-phone",
         kind="phone",
-        pattern=r"(?i)(?:phone|mobile|cell|tel|telephone|fax|whatsapp|hotline|call|calling|sms|messages to|desk|office|dial|answering at|reach|"
-        r"telefon|telefono|handy)[a-z]{0,3}[ \t]{0,4}(?:me|us|him|her|them|no\.?|number|nr\.?|#)?[ \t]{0,4}(?:on|at|is)?[ \t]{0,3}"
+        pattern=r"(?i)(?:phone|mobile|cell|tel|telephone|fax|whatsapp|hotline|call|calling|sms|messages to|desk"
+        r"|office|dial|answering at|reach|"
+        r"telefon|telefono|handy)[a-z]{0,3}[ \t]{0,4}(?:me|us|him|her|them|no\.?|number|nr\.?|#)?[ \t]{0,4}(?:on"
+        r"|at|is)?[ \t]{0,3}"
         r"[:=.]?[ \t]{0,4}\r?\n?[ \t]{0,4}[\"']?(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)",
         validator="worded_phone",
         examples=("Phone: 0490 75 40 81", "Phone:\n60-56-85-91", "call me on 9472 7916", "Tel. 030 1234567"),
@@ -1131,7 +1217,8 @@ _PERSONAL_RULES = (
     Rule(
         id="phone-before-word",
         kind="phone",
-        pattern=r"(?im)(?:^|[^\w.+-])(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x|ext\.? ?)\d{1,6})?)[ \t]{0,2}[-,(]?[ \t]{0,2}(?:office|mobile|fax|phone|cell|home|work|tel)\b",
+        pattern=r"(?im)(?:^|[^\w.+-])(\(?\d[\d ().-]{5,18}\d(?:[ ]?(?:x"
+        r"|ext\.? ?)\d{1,6})?)[ \t]{0,2}[-,(]?[ \t]{0,2}(?:office|mobile|fax|phone|cell|home|work|tel)\b",
         validator="worded_phone",
         examples=("28-64-66-98 office", "655 437 108 mobile", "082 490 1693-Office"),
         counter_examples=("12 office", "2019-05-05 office"),

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-import re2
+import re2  # type: ignore[import-untyped]
 
 from automend_assets.errors import PermanentError
 from automend_assets.privacy.rules import RULES, Rule
@@ -54,7 +54,7 @@ class InvalidRule(PermanentError):
 class Scanner:
     """Finds personal data and secrets. Building one compiles the rules (about half a second); it is reusable.
 
-    `engine`: "hyperscan" is 3 to 10 times as fast; "re2" works everywhere; "auto" takes hyperscan where it is installed.
+    `engine`: "hyperscan" is several times as fast; "re2" works everywhere; "auto" takes hyperscan where it is there.
     Not to be shared between threads.
 
     Raises EngineMissing and InvalidRule.
@@ -73,8 +73,8 @@ class Scanner:
             except ImportError as missing:
                 if engine == "hyperscan":
                     raise EngineMissing(
-                        "The engine hyperscan is not installed here. Install it with `pip install hyperscan`, or choose "
-                        "the engine 're2' or 'auto'."
+                        "The engine hyperscan is not installed here. Install it with `pip install hyperscan`, or "
+                        "choose the engine 're2' or 'auto'."
                     ) from missing
                 self._prefilter = _Re2Prefilter(patterns)
         self.engine: str = self._prefilter.name
@@ -295,7 +295,7 @@ class _HyperscanPrefilter:
     def rules_of(self, text: memoryview) -> list[int]:
         """Ranks of the rules that may match `text`, ascending."""
         self._hits.clear()
-        self._database.scan(text, match_event_handler=self._note)
+        self._database.scan(text, match_event_handler=self._note)  # type: ignore[type-var]
         return sorted(self._hits) if self._hits else self._hits
 
     def _note(self, rank: int, start: int, end: int, flags: int, context: object) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from itertools import pairwise
 from typing import NamedTuple
 
 import phonenumbers
@@ -25,6 +26,7 @@ from automend_assets.privacy.allow import (
     is_nobodys_ip,
     is_reference,
     is_stand_in,
+    is_template,
     is_token_filler,
 )
 
@@ -58,6 +60,7 @@ Locator = Callable[[Place], Iterator[tuple[int, int]]]
 
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VERSIONED = re.compile(r"(?:^|[-_@v])\d{1,3}\.\d{1,3}(?:\.\d{1,3})?(?:[-.][A-Za-z]+\d*)?$|\d{4}-\d\d-\d\d")
 _RUN = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{4}|[aeiou]{4}", re.IGNORECASE)
 
@@ -72,7 +75,7 @@ def entropy(value: str) -> float:
 def _switches(value: str) -> float:
     """Share of neighbouring characters of different classes: near 0 in words, above 0.4 in random text."""
     classes = ["d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "s" for c in value]
-    return sum(a != b for a, b in zip(classes, classes[1:], strict=False)) / max(1, len(value) - 1)
+    return sum(a != b for a, b in pairwise(classes)) / max(1, len(value) - 1)
 
 
 def _letters_look_random(value: str) -> bool:
@@ -90,6 +93,8 @@ def looks_random(value: str) -> bool:
     length = len(value)
     if length < 10 or not value.isascii() or value.isalpha():
         return length >= 20 and value.isalpha() and value.isascii() and _letters_look_random(value)
+    if _VERSIONED.search(value):
+        return False
     if _UUID.fullmatch(value):
         return entropy(value) > 2.8
     digits = sum(c.isdigit() for c in value)
@@ -114,27 +119,30 @@ def looks_random(value: str) -> bool:
 
 # Generic top-level domains in wide use. Country codes are any two letters; others would let code in (`x@w.dot`).
 _GENERIC_TLDS = frozenset(
-    """academy agency ai aero app art asia associates band bank bar bargains best bet bid bike bio biz blog blue
-    boutique build builders business buzz cafe cam camera camp capital cards care careers casa cash casino cat catering
-    center ceo chat cheap church city claims cleaning click clinic clothing cloud club codes coffee college com
-    community company computer condos construction consulting contact contractors cooking cool coop country coupons
-    courses credit cruises dance data date dating deals degree delivery democrat dental design dev diamonds digital
-    direct directory discount dog domains download earth education edu email energy engineer engineering enterprises
-    equipment estate events exchange expert exposed express fail family fans farm fashion film finance financial fish
-    fit fitness flights florist football forsale foundation fun fund furniture futbol fyi gallery game games garden
-    gifts gives glass global gmbh gold golf gov graphics gratis green gripe group guide guitars guru health help host
-    holdings holiday home horse hospital hosting house icu immo immobilien industries info ink institute insure int
-    international investments jetzt jewelry jobs kim kitchen land law lawyer lease legal life lighting limited limo
-    link live llc loan loans lol london love ltd maison management market marketing markets mba media memorial men mil
-    mobi moda money mortgage moscow museum name navy net network news ngo ninja nyc one online ooo org paris partners
-    parts party pet pharmacy photo photography photos pics pictures pink pizza plumbing plus porn post press pro
-    productions properties property pub recipes red rehab reise reisen rent rentals repair report republican rest
-    restaurant review reviews rip rocks run sale salon sarl school schule science security services sex sexy shoes shop
-    shopping show singles site ski social software solar solutions space store stream studio style supplies supply
-    support surf surgery systems tattoo tax taxi team tech technology tel tennis theater tickets tienda tips tires today
-    tokyo tools top tours town toys trade training travel university uno vacations ventures vet viajes video villas vip
-    vision vodka vote voyage wales watch webcam website wedding wien wiki win wine work works world wtf xxx xyz yoga
-    zone""".split()
+    """
+    academy agency ai aero app art asia associates band bank bar bargains best bet bid bike bio biz blog blue
+    boutique build builders business buzz cafe cam camera camp capital cards care careers casa cash casino cat
+    catering center ceo chat cheap church city claims cleaning click clinic clothing cloud club codes coffee
+    college com community company computer condos construction consulting contact contractors cooking cool coop
+    country coupons courses credit cruises dance data date dating deals degree delivery democrat dental design
+    dev diamonds digital direct directory discount dog domains download earth education edu email energy
+    engineer engineering enterprises equipment estate events exchange expert exposed express fail family fans
+    farm fashion film finance financial fish fit fitness flights florist football forsale foundation fun fund
+    furniture futbol fyi gallery game games garden gifts gives glass global gmbh gold golf gov graphics gratis
+    green gripe group guide guitars guru health help host holdings holiday home horse hospital hosting house icu
+    immo immobilien industries info ink institute insure int international investments jetzt jewelry jobs kim
+    kitchen land law lawyer lease legal life lighting limited limo link live llc loan loans lol london love ltd
+    maison management market marketing markets mba media memorial men mil mobi moda money mortgage moscow museum
+    name navy net network news ngo ninja nyc one online ooo org paris partners parts party pet pharmacy photo
+    photography photos pics pictures pink pizza plumbing plus porn post press pro productions properties
+    property pub recipes red rehab reise reisen rent rentals repair report republican rest restaurant review
+    reviews rip rocks run sale salon sarl school schule science security services sex sexy shoes shop shopping
+    show singles site ski social software solar solutions space store stream studio style supplies supply
+    support surf surgery systems tattoo tax taxi team tech technology tel tennis theater tickets tienda tips
+    tires today tokyo tools top tours town toys trade training travel university uno vacations ventures vet
+    viajes video villas vip vision vodka vote voyage wales watch webcam website wedding wien wiki win wine work
+    works world wtf xxx xyz yoga zone
+    """.split()  # noqa: SIM905
 )
 _FILE_SUFFIXES = frozenset(
     {"js", "py", "ts", "md", "sh", "rb", "go", "rs", "cc", "so", "gz", "hh", "cs", "ps", "pl"}
@@ -153,7 +161,7 @@ def email(place: Place) -> bool:
     if local[:1] in ".-" or local[-1:] == "." or ".." in local:
         return False
     top = labels[-1]
-    if top in _FILE_SUFFIXES and (len(labels) < 3 and not local[0].isalpha() or place.after(1) in "(/"):
+    if top in _FILE_SUFFIXES and ((len(labels) < 3 and not local[0].isalpha()) or place.after(1) in "(/"):
         return False
     if len(top) != 2 and top not in _GENERIC_TLDS and not top.startswith("xn--"):
         return False
@@ -186,12 +194,18 @@ _ADDRESS_WORD = re.compile(
 )
 
 
+# X.500 attributes, certificate extensions, and what is registered under 1.3.6: dotted, and no addresses.
+_OBJECT_IDENTIFIERS = ("2.5.29.", "2.5.4.", "1.3.6.", "0.9.")
+
+
 def ipv4(place: Place) -> bool:
     """Not a version, not part of a longer number, and somebody's address."""
     before, after = place.before(24), place.after(2)
     if before[-1:] == "." or (after[:1] == "." and after[1:2].isdigit()) or after[:1] in ("-", "_", "+"):
         return False
     value = place.value
+    if value.startswith(_OBJECT_IDENTIFIERS) or place.after(9) == ".in-addr.":
+        return False
     octets = value.split(".")
     if any(len(octet) > 1 and octet[0] == "0" for octet in octets) or any(int(o) > 255 for o in octets):
         return False
@@ -244,6 +258,9 @@ _REGIONS = (
 )
 # 555-0100 to 555-0199 belong to nobody; the stand-ins of `privacy.replacement` end so.
 _FICTION = re.compile(r"55501\d\d$|0000\d{3}$")
+_PHONE_WORD = re.compile(
+    r"\b(?:phone|mobile|cell|tel|fax|call|contact|whatsapp|office|desk|home|work)\b", re.IGNORECASE
+)
 _EXTENSION = re.compile(r"[ ,;]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$", re.IGNORECASE)
 
 
@@ -280,15 +297,21 @@ def international_phone(place: Place) -> bool:
         return False
     if number.startswith("00") and number.isdigit():
         return False
+    before = place.before(2)
+    if before[-1:] in ("+", "/", ".", "-") or (number.startswith("00") and re.search(r"[\w,] $", before)):
+        return False
     plus = number if number.startswith("+") else "+" + digits.removeprefix("00")
     bare = "+" + re.sub(r"\D", "", re.sub(r"\(0\)", "", plus))
     # Digits without a separator are an offset (`+1234567890`) unless the plan knows the number.
-    return _is_phone(bare, bool(re.fullmatch(r"\+\d+", number)))
+    worded = _PHONE_WORD.search(place.before(24)) or _PHONE_WORD.search(place.after(12))
+    return _is_phone(bare, re.fullmatch(r"\+\d+", number) is not None and not worded)
 
 
 def local_phone(place: Place) -> bool:
     """Parentheses or the North American form: the layout vouches for the kind, the plans for the length."""
     number, digits = _phone_digits(place)
+    if re.match(r"\((?:19|20)\d\d\)", number) or re.search(r"\d[ ,]?$", place.before(2)):
+        return False
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or _FICTION.search(digits):
         return False
     if place.after(1).isalnum() or place.before(1).isalnum() or _in_longer_number(place):
@@ -310,7 +333,12 @@ def worded_phone(place: Place) -> bool:
 def trunk_phone(place: Place) -> bool:
     """A trunk prefix and groups: nothing but a number that some plan has assigned."""
     _, digits = _phone_digits(place)
-    if not 9 <= len(digits) <= 12 or len(set(digits)) < 4 or _FICTION.search(digits) or _in_longer_number(place):
+    if (
+        not 9 <= len(digits) <= 12
+        or len(set(digits)) < 4
+        or _FICTION.search(digits)
+        or _in_longer_number(place)
+    ):
         return False
     before, after = place.before(2), place.after(2)
     if before[-1:].isalnum() or re.search(r"\d[ ,]$", before) or re.match(r"[ ,]\d", after):
@@ -396,11 +424,13 @@ def ssn(place: Place) -> bool:
 # ISO 13616: length of an IBAN by country.
 _IBAN_LENGTHS = dict(
     part.split(":")
-    for part in """AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24
-    DE:22 DJ:27 DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HR:21 HU:28
-    IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 MK:19
-    MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 SC:31 SD:18
-    SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30""".split()
+    for part in """
+    AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DJ:27
+    DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HR:21 HU:28 IE:22
+    IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 MK:19
+    MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 SC:31
+    SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30
+    """.split()  # noqa: SIM905
 )
 _IBAN_STAND_IN = re.compile(r"[A-Z]{2}\d\d[X0]+\d{3}")
 
@@ -471,7 +501,7 @@ def uncommon(place: Place) -> bool:
     if is_reference(value) or is_filler(value) or not value.isascii():
         return False
     return len(value) >= 8 and (
-        looks_random(value) or (entropy(value) > 2.5 and any(c.isdigit() for c in value))
+        looks_random(value) or (entropy(value) > 2.5 and sum(c.isdigit() for c in value) > 2)
     )
 
 
@@ -517,15 +547,18 @@ def basic_credentials(place: Place) -> bool:
 
 
 _WORDY_PASSWORDS = frozenset(
-    "password passwd pass pwd token username user name login email key value string text str none null true false "
-    "required optional hidden default undefined unknown admin_password passphrase credentials credential".split()
+    """
+    password passwd pass pwd token username user name login email key value string text str none null true false
+    value database default build required optional hidden default undefined unknown admin_password passphrase
+    credentials credential
+    """.split()  # noqa: SIM905
 )
 
 
 def url_password(place: Place) -> bool:
     """The password of `scheme://user:password@host`."""
     value = place.value
-    if is_reference(value) or is_filler(value) or value.isdigit() and len(value) < 6:
+    if is_reference(value) or is_filler(value) or (value.isdigit() and len(value) < 6):
         return False
     if value.lower() in ("pass", "pwd", "passwd", "pw", "xxx", "x-oauth-basic", "token"):
         return False
@@ -552,26 +585,32 @@ _NAME = re.compile(r"([\w$.-]+)[\"'`\]]{0,2}[ \t]*(?::=|=>|===?|[=:,]|\|\||\?\?)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
 # The last word of a name that says it is not the secret itself.
 _NOT_THE_SECRET = frozenset(
-    """name names id ids ref refs file files path paths dir url uri urls type types length len size sizes count policy
-    field fields label labels placeholder hint prompt regex pattern format algorithm alg header headers prefix suffix
-    expiry expires expiration expire ttl timeout version enabled enable required requirements class style input inputs
-    text message msg error errors valid validity validator validation min max reset change changed confirm confirmation
-    index idx col column columns attr attribute attributes params param parameter parameters function func fn method
-    provider providers service store storage manager factory builder handler listener filter rule rules strength hash
-    hashed digest salt encoder encoding encoded decoder source src kind info data object obj map list array set dict
-    usage scope scopes endpoint issuer audience aud status state mode model form page view button title description desc
-    visible visibility show toggle help forgot forgotten recovery renewal rotation backend namespace arn mount volume
-    lookup ring chain pair pairs tag tags bits spec char chars character characters location request response cache
-    limit limits interval period age lifetime env var variable template group role user username email login checker
-    tokenizer ization izer position positions identifier identifiers selector resource kms vault""".split()
+    """
+    name names id ids ref refs file files path paths dir url uri urls type types length len size sizes count
+    policy field fields label labels placeholder hint prompt regex pattern format algorithm alg header headers
+    prefix suffix expiry expires expiration expire ttl timeout version enabled enable required requirements
+    class style input inputs text message msg error errors valid validity validator validation min max reset
+    change changed confirm confirmation index idx col column columns attr attribute attributes params param
+    parameter parameters function func fn method provider providers service store storage manager factory
+    builder handler listener filter rule rules strength hash hashed digest salt encoder encoding encoded decoder
+    source src kind info data object obj map list array set dict usage scope scopes endpoint issuer audience aud
+    status state mode model form page view button title description desc visible visibility show toggle help
+    forgot forgotten recovery renewal rotation backend namespace arn mount volume lookup ring chain pair pairs
+    tag tags bits spec char chars character characters location request response cache limit limits interval
+    period age lifetime env var variable template group role user username email login checker tokenizer ization
+    izer position positions identifier identifiers selector resource kms vault
+    """.split()  # noqa: SIM905
 )
 # Words before `key` or `token` that say it opens nothing.
 _NOT_A_KEY = frozenset(
-    """public pub primary foreign sort partition cache map dict hash object index sequence row column schema i18n
-    translation route query search group lookup bucket event message metric field prop property data json xml yaml config
-    option setting menu hot short arrow ctrl next page continuation sync csrf xsrf eos bos pad unk sep cls mask start end
-    stop special parse lex syntax cancellation first last prev previous current curr look ahead open close left right
-    word sub id kms name artist track fingerprint thumb known host idempotency dedup unique composite natural item""".split()
+    """
+    public pub primary foreign sort partition cache map dict hash object index sequence row column schema i18n
+    translation route query search group lookup bucket event message metric field prop property data json xml
+    yaml config option setting menu hot short arrow ctrl next page continuation sync csrf xsrf eos bos pad unk
+    sep cls mask start end stop special parse lex syntax cancellation first last prev previous current curr look
+    ahead open close left right word sub id kms name artist track fingerprint thumb known host idempotency dedup
+    unique composite natural item
+    """.split()  # noqa: SIM905
 )
 _PASSWORD_LABELS = re.compile(
     r"(?i)pass(?:word|wd|phrase|code)|passwort|mot de passe|contrase|senha|wachtwoord|kennwort|hasło|"
@@ -588,6 +627,17 @@ def _name_of(place: Place) -> list[str]:
     """The words, in lower case, of the name that the value is assigned to."""
     found = _NAME.search(place.text[max(0, place.begin - 48) : place.start].decode("latin-1"))
     return [word.lower() for word in _CAMEL.split(found.group(1)) if word] if found else []
+
+
+_PASSWORD_WORD = re.compile(r"pass(?:words?|wd|phrase|code)$|passwort$|senha$|pwd$|^(?:\w{0,6}pass)$")
+_SECRET_WORD = re.compile(
+    r"(?:secret|token|key|credentials?|cookie|apikey|bearer|passphrase|password)s?$|^(?:o?auth|authorization|pat|salt|"
+    r"signature|sig)$"
+)
+
+
+def _has_word(words: list[str], pattern: re.Pattern[str]) -> bool:
+    return any(pattern.search(word) for word in words[-4:])
 
 
 def _names_a_secret(words: list[str]) -> bool:
@@ -612,8 +662,16 @@ def assigned_password(place: Place) -> bool:
         or is_filler(value)
     ):
         return False
-    if not _names_a_secret(_name_of(place)):
+    words = _name_of(place)
+    if (
+        not _names_a_secret(words)
+        or not _has_word(words, _PASSWORD_WORD)
+        or value.lower() in _WORDY_PASSWORDS
+    ):
         return False
+    if value.isalpha() and (not value.islower() or re.search(r",[ \t]*[\"'`]?$", place.before(4))):
+        # A camel-case name, or the next word of a list.
+        return value.isupper() and len(value) > 11
     if _PASSWORD_LABELS.search(value) and not any(c.isdigit() for c in value):
         return (
             _PASSWORD_LABELS.fullmatch(value) is None
@@ -632,15 +690,19 @@ def assigned_secret(place: Place) -> bool:
     """A value of a name such as `token` or `api_key`: machines draw these, so it must look random."""
     value = place.value
     # In the order of their cost.
-    if not looks_random(value) or not _names_a_secret(_name_of(place)):
+    if not looks_random(value):
         return False
-    return not is_reference(value) and not is_token_filler(value)
+    words = _name_of(place)
+    if not _names_a_secret(words) or not _has_word(words, _SECRET_WORD):
+        return False
+    return not is_template(value) and not is_token_filler(value)
 
 
 _CODE_LINE = re.compile(
     rb"(?m)^[ \t]*(?:import[ \t]+[\w.{*\"'(]|from[ \t]+[\w.]+[ \t]+import\b|def[ \t]+\w+[ \t]*\(|class[ \t]+\w+|"
     rb"#include\b|package[ \t]+[\w.]+;?[ \t]*$|using[ \t]+[\w.]+;|(?:public|private|protected|static|final)[ \t]|"
-    rb"(?:const|let|var)[ \t]+[\w{\[]|(?:async[ \t]+)?function\b|module\.exports|func[ \t]+\w*\(|return\b|\}[);,]*[ \t]*$)"
+    rb"(?:const|let|var)[ \t]+[\w{\[]|(?:async[ \t]+)?function\b|module\.exports|func[ \t]+\w*\(|return\b|"
+    rb"\}[);,]*[ \t]*$)"
 )
 _COMMENT_BEFORE = re.compile(r"(?:^|\n)[ \t]*(?:#|//|;|\*|--|REM )[^\n]*$", re.IGNORECASE)
 
@@ -749,7 +811,7 @@ def private_key_body(place: Place) -> Iterator[tuple[int, int]]:
     else:
         found = _PEM_BODY.match(window)
         body = found.group() if found else b""
-    lines = [line for line in _PEM_LINE.finditer(body)]
+    lines = list(_PEM_LINE.finditer(body))
     lines = [
         line
         for line in lines
@@ -780,8 +842,18 @@ def secret_manifest_values(place: Place) -> Iterator[tuple[int, int]]:
     stop = len(text) if stop < 0 else stop
     indent = place.start - (text.rfind(b"\n", 0, place.start) + 1)
     for section in _SECRET_DATA.finditer(text, start, stop):
-        if len(section.group(1)) == indent:
+        between = text[min(section.end(), place.end) : max(section.start(), place.start)]
+        if len(section.group(1)) == indent and _same_mapping(between, indent):
             yield from _mapping_values(text, section.end() + 1, stop, indent, section.group(2) == b"data")
+
+
+def _same_mapping(lines: bytes, indent: int) -> bool:
+    """Whether no line in `lines` leaves the mapping whose keys stand at `indent`."""
+    for line in lines.split(b"\n")[1:-1]:
+        stripped = line.lstrip(b" \t")
+        if stripped and not stripped.startswith((b"#", b"{{")) and len(line) - len(stripped) < indent:
+            return False
+    return True
 
 
 def _mapping_values(
