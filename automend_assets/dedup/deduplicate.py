@@ -32,8 +32,7 @@ BLOCK_BYTES = 1 << 20
 
 LEVELS = ("exact", "normalised", "near")
 
-_ROWS_PER_BATCH = 1_000
-_ROW = "__row__"
+_ROWS_PER_BATCH = 256
 
 
 class NotDeduplicable(PermanentError):
@@ -117,7 +116,8 @@ def deduplicate(
         finally:
             store.close()
     removed = _removed_rows(of_rows, first_rows, verdicts)
-    kept = frame.with_row_index(_ROW).filter(~pl.col(_ROW).is_in(removed["removed"].implode())).drop(_ROW)
+    row = _free_name(frame)
+    kept = frame.with_row_index(row).filter(~pl.col(row).is_in(removed["removed"].implode())).drop(row)
     return Deduplication(kept, _with_keys(frame, key, removed), len(of_rows))
 
 
@@ -150,6 +150,8 @@ def _check(
         raise NotDeduplicable(
             f"Threshold {threshold}: it must be above 0 and at most 1, such as {THRESHOLD}."
         )
+    if memory_bytes < LEAST_MEMORY_BYTES:
+        raise NotDeduplicable(f"Memory of {memory_bytes} bytes: give at least {LEAST_MEMORY_BYTES:,}.")
 
 
 def _batches(frame: pl.LazyFrame, column: str) -> Iterator[pl.Series]:
@@ -197,10 +199,11 @@ def _first_rows(
 ) -> tuple[Counts, Counts]:
     """Of every document the first row in provenance order, and that row's place in the order."""
     if order:
-        sorted_rows = (
-            frame.select(order).with_row_index(_ROW).sort(*order, nulls_last=True, maintain_order=True)
-        )
-        in_order = sorted_rows.select(_ROW).collect()[_ROW].to_numpy().astype(np.int64)
+        row = _free_name(frame)
+        keys = frame.select(order).with_row_index(row)
+        in_order = (
+            keys.sort(*order, nulls_last=True, maintain_order=True).select(row).collect()[row].to_numpy()
+        ).astype(np.int64)
         if len(in_order) != len(of_rows):
             raise NotDeduplicable(
                 f"The frame gave {len(of_rows)} rows, then {len(in_order)}: collect it or write it to a file first."
@@ -211,6 +214,13 @@ def _first_rows(
     with_text = of_rows[in_order] != NO_DOCUMENT
     np.minimum.at(first_ranks, of_rows[in_order][with_text], np.flatnonzero(with_text))
     return in_order[first_ranks], first_ranks
+
+
+def _free_name(frame: pl.LazyFrame) -> str:
+    names, name = frame.collect_schema().names(), "row"
+    while name in names:
+        name += "_"
+    return name
 
 
 def _removed_rows(of_rows: Counts, first_rows: Counts, verdicts: dict[int, Verdict]) -> pl.DataFrame:

@@ -17,6 +17,10 @@ from automend_assets.dedup.deduplicate import (
 )
 
 
+# Of documents: the default of polars would hold a gigabyte of source files in one group.
+_ROWS_PER_GROUP = 4_096
+
+
 def dedup_parquet(
     parquet: Path,
     column: str,
@@ -54,7 +58,7 @@ def _publish(frame: pl.LazyFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        frame.sink_parquet(partial)
+        frame.sink_parquet(partial, row_group_size=_ROWS_PER_GROUP)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -54,7 +55,7 @@ class ShingleStore:
         """No more documents come; from now on sets can be read."""
         if self._writer is not None:
             self._writer.close()
-            self._reader = pq.ParquetFile(self._path)
+            self._reader = pq.ParquetFile(self._path, pre_buffer=False)
         if self._sizes:
             blocks = np.repeat(np.arange(len(self._sizes)), [len(sizes) for sizes in self._sizes])
             self._block_of = blocks
@@ -108,10 +109,10 @@ class ShingleStore:
     def _read(self, number: int) -> Hashes:
         if self._reader is None:
             return self._held[number]
-        column = self._reader.read_row_group(number).column(0)
-        values: Hashes = column.to_numpy() if column.num_chunks else np.empty(0, np.uint64)
-        return values
+        return pl.DataFrame(self._reader.read_row_group(number)).to_series().to_numpy()
 
 
 def _write(writer: pq.ParquetWriter, values: Hashes) -> None:
-    writer.write_table(pa.table([pa.array(values)], schema=_SCHEMA), row_group_size=max(len(values), 1))
+    # Through polars: pyarrow imports pandas to look at an array of numpy's.
+    table = pl.DataFrame({"shingle": values}).to_arrow()
+    writer.write_table(table, row_group_size=max(len(values), 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -64,9 +64,9 @@ class SpillingRows:
         if self._writer is None:
             yield from self._pieces
             return
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self._path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=_ROWS_PER_READ):
-                yield tuple(column.to_numpy() for column in batch.columns)
+                yield tuple(column.to_numpy() for column in pl.DataFrame(batch))
 
     def concatenated(self, pieces: Iterator[tuple[Column, ...]]) -> tuple[Column, ...]:
         """Pieces as one, with the right types even when there is none."""
@@ -75,7 +75,8 @@ class SpillingRows:
 
     def _flush(self) -> None:
         columns = self.concatenated(iter(self._pieces))
-        table = pa.table({str(number): column for number, column in enumerate(columns)})
+        # Through polars: pyarrow imports pandas to look at an array of numpy's.
+        table = pl.DataFrame({str(number): column for number, column in enumerate(columns)}).to_arrow()
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._path, table.schema, compression="none", use_dictionary=False, write_statistics=False
