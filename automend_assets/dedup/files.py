@@ -16,7 +16,6 @@ from automend_assets.dedup.deduplicate import (
     deduplicate,
 )
 
-
 # Of documents: the default of polars would hold a gigabyte of source files in one group.
 _ROWS_PER_GROUP = 4_096
 

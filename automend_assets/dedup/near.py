@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automend_assets.dedup.shingle_store import ShingleStore
-from automend_assets.dedup.shingles import Counts, Hashes, ShingleBlock, jaccard, segment_sums
+from automend_assets.dedup.shingles import GOLDEN, Counts, Hashes, ShingleBlock, jaccard, mixed, segment_sums
 from automend_assets.dedup.spill import SpillingRows
 
 #: Up to so many documents candidates are found by the exact prefix filter.
@@ -161,10 +161,9 @@ class _Bands:
             if (1 - threshold**rows) ** (_MOST_PERMUTATIONS // rows) <= _MISSED_AT_THRESHOLD:
                 self.rows = rows
         self.bands = _MOST_PERMUTATIONS // self.rows
-        seeded = np.random.Generator(np.random.PCG64(5)).integers(
-            0, 1 << 63, (2, _MOST_PERMUTATIONS), np.uint64
-        )
-        self._factors, self._terms = seeded[0] << np.uint64(1) | np.uint64(1), seeded[1]
+        # splitmix64 counted up, not numpy's generators: their streams may change between versions.
+        stream = mixed(np.arange(2 * _MOST_PERMUTATIONS, dtype=np.uint64) * GOLDEN)
+        self._factors, self._terms = stream[::2] | np.uint64(1), stream[1::2]
 
     def keys(self, block: ShingleBlock, possible: NDArray[np.bool_], ranks: Ranks) -> tuple[Hashes, Ranks]:
         """One key per band of each possible document."""

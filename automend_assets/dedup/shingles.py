@@ -31,8 +31,8 @@ _LONGEST_LOADED = 64
 _PADDING = 2 * _LOADED_BYTES
 _SEPARATOR = 10
 
-# Odd constants: of splitmix64 and murmur3 (public domain), and 2^64 over the golden ratio.
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Odd constants: 2^64 over the golden ratio, and those of splitmix64 and murmur3 (public domain).
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _NEXT_CHUNK = np.uint64(0xFF51AFD7ED558CCD)
@@ -128,13 +128,13 @@ def _words(buffer: NDArray[np.uint8]) -> tuple[Counts, Counts]:
 def _word_hashes(buffer: NDArray[np.uint8], starts: Counts, ends: Counts) -> Hashes:
     sizes = ends - starts
     chunks = buffer.view("<u8")
-    hashes = _mixed(_load(chunks, starts, sizes))
+    hashes = mixed(_load(chunks, starts, sizes))
     longer = np.flatnonzero(sizes > _LOADED_BYTES)
     for done in range(_LOADED_BYTES, _LONGEST_LOADED, _LOADED_BYTES):
         if not len(longer):
             return hashes
         chunk = _load(chunks, starts[longer] + done, sizes[longer] - done)
-        hashes[longer] = _mixed((hashes[longer] + _GOLDEN) * _NEXT_CHUNK + chunk)
+        hashes[longer] = mixed((hashes[longer] + GOLDEN) * _NEXT_CHUNK + chunk)
         longer = longer[sizes[longer] > done + _LOADED_BYTES]
     for word in longer.tolist():
         digest = blake2b(buffer[starts[word] : ends[word]].data, digest_size=8).digest()
@@ -152,7 +152,7 @@ def _load(chunks: Hashes, positions: Counts, sizes: Counts) -> Hashes:
     return loaded
 
 
-def _mixed(hashes: Hashes) -> Hashes:
+def mixed(hashes: Hashes) -> Hashes:
     """The finaliser of splitmix64: a bijection, so that words of up to 8 bytes never collide."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _MIX_1
     hashes = (hashes ^ (hashes >> np.uint64(27))) * _MIX_2
@@ -172,7 +172,7 @@ def _shingles(words: Hashes, first_words: Counts, word_counts: Counts) -> tuple[
         starts_one[(last_words - back)[word_counts >= back]] = False
     for count in range(1, SHINGLE_WORDS):
         short = first_words[word_counts == count]
-        whole = np.full(len(short), count, np.uint64) * _GOLDEN
+        whole = np.full(len(short), count, np.uint64) * GOLDEN
         for offset in range(count):
             whole = whole * _NEXT_WORD + words[short + offset]
         rolled[short] = whole
@@ -180,4 +180,4 @@ def _shingles(words: Hashes, first_words: Counts, word_counts: Counts) -> tuple[
     per_text = np.where(
         word_counts < SHINGLE_WORDS, np.minimum(word_counts, 1), word_counts - SHINGLE_WORDS + 1
     )
-    return _mixed(rolled[starts_one]), per_text
+    return mixed(rolled[starts_one]), per_text

@@ -119,6 +119,16 @@ def test_minhash_gives_the_answer_of_the_exact_join(texts: list[str | None], thr
     assert removals(by_bands) == truth.removals(texts, threshold)
 
 
+def test_minhash_finds_every_pair_at_the_threshold() -> None:
+    texts = []
+    for pair in range(1_000):
+        words = [f"p{pair}w{word}" for word in range(204)]
+        texts += [" ".join(words), " ".join([*words[:-16], *(f"{word}x" for word in words[-16:])])]
+    assert 0.85 <= truth.similarity(*texts[:2]) < 0.852
+    result = deduplicate(pl.LazyFrame({"text": texts}), "text", threshold=0.85, exact_documents=0)
+    assert result.removed.select("removed", "kept").rows() == [(row, row - 1) for row in range(1, 2_000, 2)]
+
+
 def test_what_cannot_be_worked_with_is_named() -> None:
     frame = pl.LazyFrame({"text": ["a"], "number": [1]})
     with pytest.raises(NotDeduplicable, match=r"No column 'body': the frame has 'text', 'number'"):
