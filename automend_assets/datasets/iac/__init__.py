@@ -1,0 +1,1 @@
+"""Kubernetes manifests of the-stack-dedup to `apply_manifest` training records."""

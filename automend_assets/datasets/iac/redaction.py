@@ -1,0 +1,326 @@
+"""Takes personal data and secrets out of a manifest without changing what it is: values, never structure.
+
+Here: which parts of a text are replaced, by what, and the proof that nothing else changed. Not here: what is personal
+data or a secret (`automend_assets.privacy`), reading YAML (`documents.py`).
+
+Found are the places that the scanner names in the text, every value of a Secret, and values beside a telling name
+(`name: DB_PASSWORD`, `value: ...`). What lies inside a scalar value is replaced by a tag such as `<EMAIL_1>`, the
+same value by the same tag within a file; in a Secret's `data`, which is base64, by `xxxx0001`; a number, which must
+stay one, by 0. What lies in a comment is replaced there. What lies in a key cannot be, and the file is refused.
+
+Each changed text is read again and compared, event by event: the same documents, keys, types, anchors and tags, and
+the same scalars wherever nothing was replaced. Then it is scanned again, and nothing may be found.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import polars as pl
+
+from automend_assets.datasets.iac.documents import Limits, Parsed, Scalar, YamlRefused, parse
+from automend_assets.privacy.allow import is_filler
+from automend_assets.privacy.scanner import Scanner
+
+CODES = ("finding_in_key", "structure_changed", "finding_left")
+"""Why a manifest is refused: see the docstring of this module; `finding_left`: a second scan finds something yet."""
+
+SECRET_RULE = "kubernetes-secret"  # noqa: S105
+NAMED_VALUE_RULE = "named-value-password"
+
+_TELLING_NAME = re.compile(r"pass|pwd|secret|token|key|cred|auth|salt|cert|dsn|conn", re.IGNORECASE)
+# What a template engine or a shell fills in; in a Secret everything else is taken for the secret.
+_REFERENCE = re.compile(r"\$[({]|\{\{|^<[^>]*>$")
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]*(?:\r?\n[ \t]*)?)+")
+_BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n?")
+_USER_BEFORE = re.compile(r"(?<=://)[^\s/@\"']*:$")
+_TAG = re.compile(r"<([A-Z][A-Z_]{1,30})_(\d{1,9})>")
+_NUMBERS = {"int": "0", "float": "0.0"}
+_ROUNDS = 2
+
+
+@dataclass
+class Redacted:
+    """A manifest after redaction; `text` and `parsed` are those to go on with.
+
+    `rules` counts the places that were replaced, by rule; `left` what a last scan finds. `refused` is one of `CODES`
+    when it cannot be used.
+    """
+
+    text: str
+    parsed: Parsed
+    rules: Counter[str] = field(default_factory=Counter)
+    left: int = 0
+    refused: str | None = None
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+    rule: str
+    kind: str
+
+
+class Redactor:
+    """Redacts batches of manifests; building one compiles the scanner's rules."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._scanner = Scanner()
+
+    def redact(self, texts: list[str], parsed: list[Parsed]) -> list[Redacted]:
+        """Redact `texts`, of which `parsed` are the readings."""
+        results = [Redacted(text, reading) for text, reading in zip(texts, parsed, strict=True)]
+        waiting = list(range(len(results)))
+        for round_number in range(_ROUNDS):
+            found = self._find([results[index] for index in waiting], named=round_number == 0)
+            changed = []
+            for index, spans in zip(waiting, found, strict=True):
+                if spans and self._apply(results[index], spans):
+                    changed.append(index)
+            waiting = changed
+        left = self._scanner.scan(pl.Series([results[index].text for index in waiting], dtype=pl.String))
+        for row in left["row"].to_list():
+            results[waiting[row]].left += 1
+            results[waiting[row]].refused = "finding_left"
+        return results
+
+    def count_findings(self, texts: pl.Series) -> pl.Series:
+        """The number of findings in each text."""
+        counted = self._scanner.scan(texts).group_by("row").len("findings")
+        rows = pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.Int64, eager=True)})
+        return (
+            rows.join(counted, on="row", how="left", maintain_order="left")["findings"]
+            .fill_null(0)
+            .cast(pl.Int64)
+        )
+
+    def _find(self, manifests: list[Redacted], *, named: bool) -> list[list[_Span]]:
+        found: list[list[_Span]] = [[] for _ in manifests]
+        texts = pl.Series([manifest.text for manifest in manifests], dtype=pl.String)
+        for row, start, end, rule, kind, _ in self._scanner.scan(texts).iter_rows():
+            found[row].append(_Span(start, end, rule, kind))
+        if named:
+            for spans, manifest in zip(found, manifests, strict=True):
+                spans += _secret_values(manifest)
+            for row, span in self._named_values(manifests):
+                found[row].append(span)
+        return found
+
+    def _named_values(self, manifests: list[Redacted]) -> list[tuple[int, _Span]]:
+        """Values whose name says that they are secret, as the scanner judges an assignment of them."""
+        lines, places = [], []
+        for row, manifest in enumerate(manifests):
+            scalars = manifest.parsed.scalars
+            for name, value in manifest.parsed.named_values:
+                told, secret = scalars[name].value, scalars[value].value
+                if secret and "\n" not in secret and '"' not in secret and _TELLING_NAME.search(told):
+                    lines.append(f'{told}: "{secret}"\n')
+                    places.append((row, value))
+        found = self._scanner.scan(pl.Series(lines, dtype=pl.String))
+        spans = []
+        for line in found["row"].unique(maintain_order=True).to_list():
+            row, value = places[line]
+            text = manifests[row].text
+            start, end = _inner(text, manifests[row].parsed.scalars[value])
+            spans.append((row, _Span(start, end, NAMED_VALUE_RULE, "password")))
+        return spans
+
+    def _apply(self, manifest: Redacted, spans: list[_Span]) -> bool:
+        """Replace `spans` in a manifest; whether its text changed. It is refused when that is not possible."""
+        plan = _Plan(manifest)
+        for span in spans:
+            plan.add(span)
+        if plan.in_key:
+            manifest.refused = "finding_in_key"
+            return False
+        text = _spliced(manifest.text, plan.replacements())
+        if text == manifest.text:
+            return True  # the last scan will find what could not be replaced
+        try:
+            parsed = parse(text, self._limits)
+        except YamlRefused:
+            manifest.refused = "structure_changed"
+            return False
+        if not same_structure(manifest.parsed, parsed, plan.touched):
+            manifest.refused = "structure_changed"
+            return False
+        manifest.text, manifest.parsed = text, parsed
+        manifest.rules.update(plan.rules)
+        return True
+
+
+def same_structure(before: Parsed, after: Parsed, touched: set[int]) -> bool:
+    """Whether two readings differ in nothing but the values of the scalars at the places `touched`."""
+    if before.shape != after.shape or len(before.scalars) != len(after.scalars):
+        return False
+    return all(
+        old.value == new.value or index in touched
+        for index, (old, new) in enumerate(zip(before.scalars, after.scalars, strict=True))
+    )
+
+
+class _Plan:
+    """What is replaced in one manifest: pieces of scalar values and of comments, each by its tag."""
+
+    def __init__(self, manifest: Redacted) -> None:
+        self._text = manifest.text
+        self._scalars = manifest.parsed.scalars
+        self._starts = [scalar.start for scalar in self._scalars]
+        self._secrets = _secret_documents(manifest.parsed)
+        self._pieces: dict[tuple[int, int], tuple[_Span, Scalar | None]] = {}
+        self._tags: dict[tuple[str, str], str] = {}
+        # Beyond the tags that an earlier round, or the file's author, wrote.
+        self._numbers: Counter[str] = Counter()
+        for tag in _TAG.finditer(manifest.text):
+            self._numbers[tag[1]] = max(self._numbers[tag[1]], int(tag[2]))
+        self.touched: set[int] = set()
+        self.rules: Counter[str] = Counter()
+        self.in_key = False
+
+    def add(self, span: _Span) -> None:
+        start, end = _trimmed(self._text, span.start, span.end)
+        if span.rule == "url-credentials" and (
+            user := _USER_BEFORE.search(self._text, max(0, start - 200), start)
+        ):
+            start = user.start()
+        if start >= end:
+            return
+        values: list[tuple[int, tuple[int, int]]] = []
+        keys: list[tuple[int, tuple[int, int]]] = []
+        index = max(0, bisect_right(self._starts, start) - 1)
+        while index < len(self._scalars) and self._scalars[index].start < end:
+            scalar = self._scalars[index]
+            inner_start, inner_end = _inner(self._text, scalar)
+            piece = max(start, inner_start), min(end, inner_end)
+            if piece[0] < piece[1]:
+                (keys if scalar.is_key else values).append((index, piece))
+            index += 1
+        if values:
+            for index, piece in values:
+                self._add_value(index, piece, span)
+        elif keys:
+            self.in_key = True
+        else:
+            self._add_comment(start, end, span)
+
+    def replacements(self) -> list[tuple[int, int, str]]:
+        """Places and what comes there, in order, without overlaps."""
+        done: list[tuple[int, int, str]] = []
+        reach = -1
+        for (start, end), (span, scalar) in sorted(self._pieces.items(), key=lambda p: (p[0][0], -p[0][1])):
+            if start < reach:
+                continue
+            done.append((start, end, self._stand_in(self._text[start:end], span.kind, scalar)))
+            self.rules[span.rule] += 1
+            reach = end
+        return done
+
+    def _add_value(self, index: int, piece: tuple[int, int], span: _Span) -> None:
+        scalar = self._scalars[index]
+        if scalar.kind in ("bool", "null", "timestamp"):
+            return
+        whole = _inner(self._text, scalar)
+        is_block = scalar.style in ("|", ">")
+        if (
+            scalar.kind in _NUMBERS
+            or self._is_encoded(scalar)
+            or (not is_block and "\n" in self._text[slice(*piece)])
+        ):
+            piece = whole
+        piece = _trimmed(self._text, *piece)
+        if piece[0] < piece[1]:
+            self.touched.add(index)
+            self._pieces.setdefault(piece, (span, scalar))
+
+    def _add_comment(self, start: int, end: int, span: _Span) -> None:
+        """Line by line: the `#` of a further line must stay."""
+        for line in re.finditer(r"[^\n]+", self._text[start:end]):
+            body = re.match(r"[ \t]*#*[ \t]*", line.group())
+            begin = start + line.start() + (body.end() if body else 0)
+            piece = _trimmed(self._text, begin, start + line.end())
+            if piece[0] < piece[1]:
+                self._pieces.setdefault(piece, (span, None))
+
+    def _stand_in(self, secret: str, kind: str, scalar: Scalar | None) -> str:
+        if scalar is not None and scalar.kind in _NUMBERS:
+            return _NUMBERS[scalar.kind]
+        tag = self._tags.get((kind, secret))
+        if tag is None:
+            name = re.sub(r"[^A-Z]+", "_", kind.upper()).strip("_") or "SECRET"
+            self._numbers[name] += 1
+            tag = self._tags[kind, secret] = f"<{name}_{self._numbers[name]}>"
+        if scalar is not None and self._is_encoded(scalar):
+            # Base64 as it stands, and a stand-in that the scanner knows; a tag in base64 would look like a secret.
+            return f"xxxx{int(tag[:-1].rpartition('_')[2]):04d}"
+        return tag
+
+    def _is_encoded(self, scalar: Scalar) -> bool:
+        return scalar.document in self._secrets and scalar.depth == 2 and scalar.section == "data"
+
+
+def _secret_documents(parsed: Parsed) -> set[int]:
+    return {
+        number
+        for number, document in enumerate(parsed.documents)
+        if isinstance(document, dict) and document.get("kind") == "Secret"
+    }
+
+
+def _secret_values(manifest: Redacted) -> list[_Span]:
+    """The values of the `data` and `stringData` of Secrets, but for those that refer to a place or wait to be
+    filled."""
+    secrets = _secret_documents(manifest.parsed)
+    if not secrets:
+        return []
+    spans = []
+    for scalar in manifest.parsed.scalars:
+        if scalar.document not in secrets or scalar.is_key or scalar.depth != 2:
+            continue
+        if scalar.section not in ("data", "stringData") or not scalar.value.strip():
+            continue
+        value = _decoded(scalar.value) if scalar.section == "data" else scalar.value
+        if not (is_filler(value) or _REFERENCE.search(value)):
+            spans.append(_Span(*_inner(manifest.text, scalar), SECRET_RULE, "secret"))
+    return spans
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode("".join(value.split()), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return value
+
+
+def _inner(text: str, scalar: Scalar) -> tuple[int, int]:
+    """Where the characters of a scalar are: without anchor, tag, quotes, block header and the space around."""
+    start, end = scalar.start, scalar.end
+    if text[start : start + 1] in ("&", "!") and (properties := _PROPERTIES.match(text, start, end)):
+        start = properties.end()
+    if scalar.style in ("'", '"'):
+        return start + 1, end - 1
+    if scalar.style and (header := _BLOCK_HEADER.match(text, start, end)):
+        start = header.end()
+    return _trimmed(text, start, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start] in " \t\r\n":
+        start += 1
+    while end > start and text[end - 1] in " \t\r\n":
+        end -= 1
+    return start, end
+
+
+def _spliced(text: str, replacements: list[tuple[int, int, str]]) -> str:
+    parts, reach = [], 0
+    for start, end, stand_in in replacements:
+        parts += [text[reach:start], stand_in]
+        reach = end
+    return "".join([*parts, text[reach:]])
