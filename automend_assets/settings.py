@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         Field(
             validation_alias="AUTOMEND_WORKERS",
             ge=1,
-            description="Processes for row-level work; by default one per core.",
+            description="Threads or processes for row-level work; by default one per core.",
         ),
     ] = None
     dvc_remote: Annotated[

@@ -140,7 +140,7 @@ def test_the_same_version_again_gives_the_same_bytes(built: Workplace) -> None:
     assert built.artifacts("v0001") == before
 
 
-def test_another_store_ledger_and_number_of_processes_give_the_same_bytes(
+def test_another_store_and_ledger_and_one_worker_give_the_same_bytes(
     built: Workplace, tmp_path: Path
 ) -> None:
     elsewhere = Workplace(tmp_path, AUTOMEND_WORKERS="1")

@@ -42,6 +42,7 @@ def test_a_killed_process_leaves_nothing_partial_and_the_rerun_completes(
                 assert process.poll() is None, process.stderr and process.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
+            os.kill(process.pid, signal.SIGSTOP)  # it would go on while its children are listed
             started = descendants(process.pid)
             assert started, "at least Dagster starts processes of its own, which capture output"
         finally:

@@ -69,6 +69,9 @@ def test_everything_works_elsewhere_and_nothing_tells_a_secret(remote: Remote, t
     assert keys == {f"store/glaive/v0001/{name}" for name in FILES}
     assert set(workplace.frame("v0001", "raw_sample.parquet")["row_number"]) == set(range(ROWS))
 
+    pins = workplace.folder / "pins" / remote.bucket / "store" / "glaive" / "v0001"
+    assert {pin.stem for pin in pins.glob("*.dvc")} == set(FILES) - {"release.json"}
+
     # Slack refused one alert, which was logged then; of another run it would take it.
     assert remote.slack.requests == 1
     assert "CRITICAL" in remote.printed
@@ -116,7 +119,7 @@ def _without_places(environment: dict[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name not in ("AUTOMEND_STORE", "AUTOMEND_LEDGER", "DAGSTER_HOME")
+        if name not in ("AUTOMEND_STORE", "AUTOMEND_LEDGER", "AUTOMEND_PINS", "DAGSTER_HOME")
     }
 
 
