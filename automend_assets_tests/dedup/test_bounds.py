@@ -21,7 +21,7 @@ MIB = 1 << 20
 def _corpus(documents: int, words: int) -> pl.DataFrame:
     """Texts of which every fifth is the one before with one word changed."""
     random = np.random.Generator(np.random.PCG64(3))
-    texts = []
+    texts: list[str] = []
     for number in range(documents):
         if number % 5 == 4:
             changed = texts[-1].split(" ")

@@ -6,18 +6,20 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from automend_assets.dedup.deduplicate import Deduplication, NotDeduplicable, deduplicate
 from automend_assets.dedup.normalise import UnknownLanguage
 from automend_assets_tests.dedup import truth
 
+# The machine may be busy with other things.
+UNHURRIED = [HealthCheck.too_slow]
 WORDS = ["a", "bc", "def", "longer_than_eight", "é", "数据", "x" * 70, "0"]
 
 
 @st.composite
-def corpora(draw: st.DrawFn) -> list[str | None]:
+def corpora(draw: Any) -> list[str | None]:
     """Texts of which many are edited copies of others: chains, not only pairs."""
     texts: list[str | None] = []
     for _ in range(draw(st.integers(0, 14))):
@@ -39,7 +41,7 @@ def removals(result: Deduplication) -> list[truth.Removal]:
     return [truth.Removal(*row) for row in result.removed.iter_rows()]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=UNHURRIED)
 @given(
     texts=corpora(),
     threshold=st.sampled_from([0.3, 0.5, 0.7, 0.85, 1.0]),
@@ -64,7 +66,7 @@ def test_the_rows_removed_are_those_of_the_plain_truth(
     assert result.rows == len(texts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=UNHURRIED)
 @given(texts=corpora(), data=st.data())
 @example(texts=["a b c d e f", "a b c d e f"], data=None)
 def test_the_order_of_provenance_decides_who_is_kept(texts: list[str | None], data: Any) -> None:
@@ -111,7 +113,7 @@ def test_levels_and_keys_are_recorded() -> None:
     assert result.kept.collect()["id"].to_list() == ["A", "F"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=UNHURRIED)
 @given(texts=corpora(), threshold=st.sampled_from([0.5, 0.7, 0.85, 1.0]))
 def test_minhash_gives_the_answer_of_the_exact_join(texts: list[str | None], threshold: float) -> None:
     frame = pl.DataFrame({"text": texts}, schema={"text": pl.String}).lazy()

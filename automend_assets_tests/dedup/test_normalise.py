@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automend_assets.dedup.normalise import normalised, normalised_digests
@@ -65,6 +65,7 @@ def test_different_form(language: str | None, one: str, other: str) -> None:
     assert first != second
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.text(st.sampled_from("ab. \t\n\r\x0b\x0c\x00é\xa0"), max_size=12), max_size=5))
 def test_prose_is_split_and_joined(texts: list[str]) -> None:
     expected = [b" ".join(text.encode().split()) for text in texts]

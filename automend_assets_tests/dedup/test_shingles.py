@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import polars as pl
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from automend_assets.dedup.shingles import SHINGLE_WORDS, jaccard, shingle_sets
@@ -25,7 +25,7 @@ def _sets(texts: list[str]) -> list[set[int]]:
     return sets
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(TEXTS, max_size=6))
 @example(texts=["", "", "word"])
 @example(texts=["x" * 1_000 + " " + "x" * 1_001, "eight888 eight888! nine_nine", "a " * 10])
