@@ -125,6 +125,11 @@ def is_stand_in(value: str) -> bool:
     return _PLACEHOLDER_TAG.search(value) is not None or _STAND_IN.search(value) is not None
 
 
+def without_tags(text: str) -> str:
+    """`text` without the tags that a replacement has put there."""
+    return _PLACEHOLDER_TAG.sub("", text)
+
+
 def is_template(value: str) -> bool:
     """Whether `value` is filled in by a template engine or a shell: what even a random string cannot hold by chance."""
     return _TEMPLATE.search(value) is not None

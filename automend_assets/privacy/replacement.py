@@ -4,9 +4,9 @@ Here: what stands in for each kind of value, numbering, and the loop that scans 
 (`privacy.scanner`), and what the scanner lets through as a stand-in (`privacy.allow`).
 
 Tags (`<EMAIL_1>`) say what was there. Stand-ins have the shape of what was there: an address of RFC 5737 or 3849, a
-mailbox at example.com, a number of the same layout, a token with the same prefix, length and kinds of characters. Either
-way the same value gets the same replacement within a document, quotes and line breaks stay where they are, and the
-scanner finds nothing in the result.
+mailbox at example.com, a number of the same layout, a token with the same prefix, length and kinds of characters.
+Either way the same value gets the same replacement within a document, quotes and line breaks stay where they are, and
+the scanner finds nothing in the result.
 """
 
 from __future__ import annotations

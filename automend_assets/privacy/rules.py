@@ -589,8 +589,8 @@ _PROVIDER_RULES = (
 # --- secrets by their place -----------------------------------------------------------------------
 
 _PASSWORD_NAME = r"(?:pass(?:word|wd|phrase|code)?|pwd|passwort|senha)"  # noqa: S105
-_SECRET_NAME = (  # noqa: S105
-    r"(?:secret|token|credentials?|api[_.-]?key|auth|bearer|cookie|pat|salt|signature|"
+_SECRET_NAME = (
+    r"(?:secret|token|credentials?|api[_.-]?key|auth|bearer|cookie|pat|salt|signature|"  # noqa: S105
     r"(?:access|secret|auth|private|encryption|encrypt|signing|sign|account|storage|master|admin|client|consumer|"
     r"license|licence|service|shared|session|security|developer|app|application|webhook|deploy|hmac|jwt|crypto|cipher|"
     r"aes|rsa|ssh|db|database|root|user|server|production|prod|personal|integration|ingest|write|api|account|org|team|"
@@ -631,7 +631,7 @@ _PLACE_RULES = (
         kind="token",
         pattern=r"(?i)authorization[\"']?\]?[ \t]{0,4}[:=,][ \t]{0,4}[\"'`]?(?:(?:bearer|token|api-?token"
         r"|api-?key|apikey|key|"
-        r"digest|negotiate|splunk|genie-?key)[ \t]+)?[\"'`]?([A-Za-z0-9._~+/=-]{8,900})",
+        r"digest|negotiate|splunk|genie-?key)[ \t]+)?[\"'`]?([A-Za-z0-9._~+/-]{8,}={0,2})",
         validator="uncommon",
         examples=(
             'curl -H "Authorization: Bearer <alnum:32>"',
@@ -658,8 +658,8 @@ _PLACE_RULES = (
     Rule(
         id="bearer-token",
         kind="token",
-        pattern=r"(?i)\bbearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,})",
-        anchor=r"(?i)\bbearer[ \t]{1,4}[A-Za-z0-9._~+/=-]{16}",
+        pattern=r"(?i)\bbearer[ \t]{1,4}([A-Za-z0-9._~+/-]{16,}={0,2})",
+        anchor=r"(?i)\bbearer[ \t]{1,4}[A-Za-z0-9._~+/-]{16}",
         validator="random_token",
         examples=("headers = {'x': 'Bearer <alnum:40>'}",),
         counter_examples=("bearer authentication", "Bearer {token}"),

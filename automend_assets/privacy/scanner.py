@@ -40,6 +40,7 @@ batch. `start`, `end`: characters (Unicode code points) of the document, half-op
 
 _KEYWORD_BEFORE = 64
 _KEYWORD_AFTER = 32
+_MAX_REFUSED = 5_000
 _MAX_MEMORY = 32 << 20
 
 
@@ -195,6 +196,7 @@ class _Located:
         """Start and end (bytes) of each value in `data`."""
         search = self._pattern.search
         position = 0
+        refused = 0
         length = len(data)
         while position <= length:
             match = search(data, position)
@@ -216,8 +218,10 @@ class _Located:
                 yield _whole_characters(data, start, end)
                 position = max(end, begin + 1)
             else:
-                # A match that was refused may cover the beginning of one that holds.
-                position = max(start, begin + 1)
+                # A match that was refused may cover the beginning of one that holds. Texts that are made to be refused
+                # at every character are not worth that.
+                refused += 1
+                position = max(start if refused < _MAX_REFUSED else stop, begin + 1)
 
     def _has_keyword(self, data: bytes, begin: int, stop: int) -> bool:
         assert self._keyword is not None  # noqa: S101

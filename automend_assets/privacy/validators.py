@@ -28,6 +28,7 @@ from automend_assets.privacy.allow import (
     is_stand_in,
     is_template,
     is_token_filler,
+    without_tags,
 )
 
 
@@ -47,6 +48,10 @@ class Place(NamedTuple):
     def before(self, length: int) -> str:
         """Up to `length` bytes before the candidate."""
         return self.text[max(0, self.start - length) : self.start].decode("latin-1")
+
+    def words_before(self, length: int) -> str:
+        """As `before`, without the tags of an earlier replacement, whose names are no words of the text."""
+        return without_tags(self.before(length + 48))[-length:]
 
     def after(self, length: int) -> str:
         """Up to `length` bytes after the candidate."""
@@ -144,6 +149,7 @@ _GENERIC_TLDS = frozenset(
     works world wtf xxx xyz yoga zone
     """.split()  # noqa: SIM905
 )
+_USER_INFO_BEFORE = re.compile(r"://(?:[^\s/@\"'<>]*:)?$")
 _FILE_SUFFIXES = frozenset(
     {"js", "py", "ts", "md", "sh", "rb", "go", "rs", "cc", "so", "gz", "hh", "cs", "ps", "pl"}
 )
@@ -167,7 +173,7 @@ def email(place: Place) -> bool:
         return False
     if labels[0] in ("self", "this", "cls") or place.after(1) in ("(", "["):
         return False
-    if place.before(3) == "://" and place.after(1) == ":":
+    if _USER_INFO_BEFORE.search(place.before(96)):
         return False
     return not is_documentation_email(value) and not is_stand_in(local)
 
@@ -211,7 +217,7 @@ def ipv4(place: Place) -> bool:
         return False
     if _VERSION_BEFORE.search(before) and not _URL_BEFORE.search(before):
         return False
-    if all(int(octet) < 32 for octet in octets) and not _ADDRESS_WORD.search(before):
+    if all(int(octet) < 32 for octet in octets) and not _ADDRESS_WORD.search(place.words_before(24)):
         return False
     return not is_nobodys_ip(IPv4Address(value))
 
@@ -303,7 +309,7 @@ def international_phone(place: Place) -> bool:
     plus = number if number.startswith("+") else "+" + digits.removeprefix("00")
     bare = "+" + re.sub(r"\D", "", re.sub(r"\(0\)", "", plus))
     # Digits without a separator are an offset (`+1234567890`) unless the plan knows the number.
-    worded = _PHONE_WORD.search(place.before(24)) or _PHONE_WORD.search(place.after(12))
+    worded = _PHONE_WORD.search(place.words_before(24)) or _PHONE_WORD.search(place.after(12))
     return _is_phone(bare, re.fullmatch(r"\+\d+", number) is not None and not worded)
 
 
@@ -463,7 +469,7 @@ def mac(place: Place) -> bool:
     if len(set(digits)) == 1 or digits.startswith("00005e0053") or digits.startswith("01005e"):
         return False
     if "." in value or value.replace("-", "").isdigit():
-        return _MAC_WORD.search(place.before(40)) is not None
+        return _MAC_WORD.search(place.words_before(40)) is not None
     return True
 
 
@@ -802,12 +808,12 @@ _MAX_PEM = 64 * 1024
 
 def private_key_body(place: Place) -> Iterator[tuple[int, int]]:
     """From the first to the last character of the key between its BEGIN and END lines, or where it is cut off."""
-    window = place.text[place.end : place.end + _MAX_PEM]
+    stop = min(len(place.text), place.end + _MAX_PEM)
+    following = place.text.find(b"-----BEGIN", place.end, stop)
+    window = place.text[place.end : stop if following < 0 else following]
     end = _PEM_END.search(window)
     if end is not None:
         body = window[: end.start()]
-        if b"-----BEGIN" in body:
-            body = body[: body.index(b"-----BEGIN")]
     else:
         found = _PEM_BODY.match(window)
         body = found.group() if found else b""
@@ -832,15 +838,19 @@ _SECRET_DATA = re.compile(rb"(?m)^([ \t]*)(data|stringData):[ \t]*(?:#.*)?\r?$")
 _DATA_LINE = re.compile(rb"^([ \t]*)(?:- )?([\w.\"'/-]+):(?:[ \t]+(.*?))?[ \t]*\r?$")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _MAX_DATA_LINES = 2_000
+_MAX_MANIFEST = 256 * 1024
 
 
 def secret_manifest_values(place: Place) -> Iterator[tuple[int, int]]:
     """The values under `data` and `stringData` of the YAML document that the line `kind: Secret` stands in."""
     text = place.text
-    start = text.rfind(b"\n---", 0, place.start) + 1
-    stop = text.find(b"\n---", place.end)
-    stop = len(text) if stop < 0 else stop
     indent = place.start - (text.rfind(b"\n", 0, place.start) + 1)
+    start, stop = max(0, place.start - _MAX_MANIFEST), min(len(text), place.end + _MAX_MANIFEST)
+    # The nearest line that ends the mapping bounds it, so that many mappings are not read many times.
+    for border in (b"\n" + b" " * indent + b"kind:", b"\n---"):
+        start = max(start, text.rfind(border, start, place.start - indent - 1) + 1)
+        following = text.find(border, place.end, stop)
+        stop = stop if following < 0 else following
     for section in _SECRET_DATA.finditer(text, start, stop):
         between = text[min(section.end(), place.end) : max(section.start(), place.start)]
         if len(section.group(1)) == indent and _same_mapping(between, indent):
