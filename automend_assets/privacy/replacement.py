@@ -251,8 +251,8 @@ def _card(value: str, number: int) -> str:
 
 
 def _ssn(value: str, number: int) -> str:
-    """The same layout in the area 000, which is never assigned."""
-    return _refill(value, f"00000{number % 10_000:04d}")
+    """The same layout in the area 000, or, where that could be no number of a program, 900: neither is assigned."""
+    return _refill(value, f"{'900' if value.isdigit() else '000'}00{number % 10_000:04d}")
 
 
 def _iban(value: str, number: int) -> str:

@@ -718,6 +718,8 @@ _PLACE_RULES = (
         pattern=r"(?i)[ \t\"',](?:--?(?:[\w-]{0,20}-)?(?:password|passwd|passphrase|pwd))(?:[ \t]{1,3}|="
         r"|[\"'],[ \t]{0,3})[\"']?"
         r"([^ \t\r\n\"'`,;)|\\]{4,120})",
+        # hyperscan 0.9.1 misses the bounded repeat before the name in some texts.
+        anchor=r"(?i)-(?:password|passwd|passphrase|pwd)[ \t=\"']",
         validator="command_password",
         examples=("mysql --password=Sup3rS3cret db", "Connect-VIServer -User admin -Password VMware1!"),
         counter_examples=("mysql --password=$PW", "login --password <password>", "--password-stdin"),
