@@ -61,7 +61,8 @@ def plan(request: CutRequest, hub: HubResource) -> Manifest:
 def raw_sample(
     context: dg.AssetExecutionContext, store: StoreResource, ledger: LedgerResource, hub: HubResource
 ) -> Iterator[dg.Output[StagedFile]]:
-    """The files of this version as they came from the source, unreadable ones included; not redacted, not released."""
+    """The files of this version as they came from the source, unreadable ones included; not redacted, not
+    released."""
     with trying_again(context), store.get().staging() as folder:
         manifest = load_manifest(ledger.get(), store.get(), CONTRACT.dataset, context.partition_key)
         file = folder / "raw_sample.parquet"
@@ -132,7 +133,8 @@ def filtered(
 
 @dataset_asset(CONTRACT.dataset, kinds={"polars"}, io="jsonl")
 def training_records(manifests: pl.LazyFrame) -> pl.LazyFrame:
-    """The original form of every manifest: a request, and the call of `apply_manifest` as JSON text, with a weight."""
+    """The original form of every manifest: a request, and the call of `apply_manifest` as JSON text, with a
+    weight."""
     return training_record_lines(manifests, _weights(CONTRACT, manifests))
 
 

@@ -37,23 +37,27 @@ _HELM = (
 _BARE_BRACES = re.compile(r"^[ \t]*(?:- +)*\{\{|:[ \t]+\{\{|\{\{-|-\}\}", re.MULTILINE)
 
 
-def before_parsing(options: IacOptions) -> pl.Expr:
-    """The code of the first filter before YAML is read that refuses a row of the raw frame, else null."""
+def by_form(options: IacOptions) -> pl.Expr:
+    """The code of the first filter on size, characters and name that refuses a row of the raw frame, else null."""
     content = pl.col("content")
     size = content.str.len_bytes()
-    share = pl.coalesce(
-        "alphanum_fraction", content.str.count_matches(r"[\p{L}\p{N}]") / content.str.len_chars()
-    )
     return (
         pl.when(content.is_null() | ~content.str.contains(r"\S"))
         .then(pl.lit("empty"))
         .when((size < options.min_bytes) | (size > options.max_bytes))
         .then(pl.lit("size_out_of_range"))
-        .when(share < options.min_alphanumeric)
+        .when(pl.col("alphanum_fraction") < options.min_alphanumeric)
         .then(pl.lit("low_alphanumeric"))
         .when(~pl.col("ext").str.to_lowercase().is_in(options.extensions).fill_null(False))
         .then(pl.lit("extension"))
-        .when(
+    )
+
+
+def by_fields(options: IacOptions) -> pl.Expr:
+    """The code of the first filter on what the text says before YAML is read, else null."""
+    content = pl.col("content")
+    return (
+        pl.when(
             ~pl.all_horizontal(content.str.contains(field_pattern(name)) for name in options.required_fields)
         )
         .then(pl.lit("not_kubernetes"))

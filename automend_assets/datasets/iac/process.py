@@ -180,16 +180,20 @@ def process(
 def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Manifests and quarantined rows of a raw batch, each in its order; duplicates among them are still there."""
     content = pl.col("content")
-    uniform = raw.with_columns(
-        has_mark=content.str.starts_with("\ufeff"),
-        has_returns=content.str.contains("\r", literal=True),
-        content=content.str.strip_prefix("\ufeff").str.replace_all("\r\n?", "\n"),
+    first = raw.select("row_number", reason=pl.coalesce("source_error", filters.by_form(options)))
+    formed = (
+        raw.filter(first["reason"].is_null())
+        .with_columns(
+            has_mark=content.str.starts_with("\ufeff"),
+            has_returns=content.str.contains("\r", literal=True),
+            content=content.str.strip_prefix("\ufeff"),
+        )
+        .with_columns(
+            content=pl.when("has_returns").then(content.str.replace_all("\r\n?", "\n")).otherwise(content)
+        )
     )
-    batch = uniform.with_columns(
-        reason=pl.coalesce("source_error", filters.before_parsing(options)),
-        after=filters.after_parsing(options),
-    )
-    candidates = batch.filter(pl.col("reason").is_null())
+    second = formed.select("row_number", reason=filters.by_fields(options))
+    candidates = formed.filter(second["reason"].is_null()).with_columns(after=filters.after_parsing(options))
     outcomes = [
         _read(text, after, options.limits)
         for text, after in candidates.select("content", "after").iter_rows()
@@ -197,16 +201,19 @@ def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple
     readings = [outcome.parsed for outcome in outcomes if outcome.parsed is not None]
     chosen = candidates.filter(pl.Series([o.parsed is not None for o in outcomes], dtype=pl.Boolean))
     redacted = _redactor(options.limits).redact(chosen["content"].to_list(), readings)
-    refusals = _refusals(candidates["row_number"].to_list(), outcomes)
-    refusals += _refusals(chosen["row_number"].to_list(), [_Outcome(r.refused, None) for r in redacted])
-    kept = _manifests(chosen, redacted, options, seed)
-    refused = pl.DataFrame(
-        refusals, schema={"row_number": pl.Int64, "code": pl.String, "detail": pl.String}, orient="row"
+    refused = pl.concat(
+        [
+            *(
+                step.filter(pl.col("reason").is_not_null()).with_columns(detail=pl.lit(None, pl.String))
+                for step in (first, second)
+            ),
+            _refused(candidates, outcomes),
+            _refused(chosen, [_Outcome(result.refused, None) for result in redacted]),
+        ]
     )
     dropped = (
-        batch.join(refused, on="row_number", how="left", maintain_order="left")
-        .with_columns(reason=pl.coalesce("reason", "code"))
-        .filter(pl.col("reason").is_not_null())
+        raw.select("row_number", "repo", "path")
+        .join(refused, on="row_number", how="inner", maintain_order="left")
         .select(
             "row_number",
             pl.lit(STAGE).alias("stage"),
@@ -216,7 +223,7 @@ def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple
             pl.lit(None, pl.String).alias("text"),
         )
     )
-    return kept, dropped
+    return _manifests(chosen, redacted, options, seed), dropped
 
 
 @dataclass(frozen=True)
@@ -245,12 +252,14 @@ def _read(text: str, after: str | None, limits: Limits) -> _Outcome:
     return _Outcome(None, None, parsed)
 
 
-def _refusals(rows: list[int], outcomes: list[_Outcome]) -> list[tuple[int, str, str | None]]:
-    return [
-        (row, outcome.code, outcome.detail)
-        for row, outcome in zip(rows, outcomes, strict=True)
-        if outcome.code is not None
-    ]
+def _refused(files: pl.DataFrame, outcomes: list[_Outcome]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "row_number": files["row_number"],
+            "reason": pl.Series([outcome.code for outcome in outcomes], dtype=pl.String),
+            "detail": pl.Series([outcome.detail for outcome in outcomes], dtype=pl.String),
+        }
+    ).filter(pl.col("reason").is_not_null())
 
 
 def _manifests(

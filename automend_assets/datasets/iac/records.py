@@ -66,7 +66,8 @@ class EmptySource(PermanentError):
 class Record(NamedTuple):
     """One file of a source; with an `error` (one of `ERROR_CODES`), `text` is how it begins and `content` is null.
 
-    `hexsha` is Git's name of the content, computed where the source has none.
+    `hexsha` is Git's name of the content and `alphanum_fraction` the share of letters and digits among its
+    characters, both computed where the source has none.
     """
 
     hexsha: str | None = None
@@ -254,9 +255,12 @@ def _record(fields: dict[str, Any], content: bytes | None, max_row_bytes: int) -
     if len(content) > max_row_bytes:
         return known._replace(error="too_large", text=_shown(content))
     try:
-        return known._replace(content=content.decode())
+        text = content.decode()
     except UnicodeDecodeError:
         return known._replace(error="invalid_utf8", text=_shown(content))
+    if known.alphanum_fraction is None and text:
+        known = known._replace(alphanum_fraction=sum(map(str.isalnum, text)) / len(text))
+    return known._replace(content=text)
 
 
 def _text(value: Any) -> str | None:
