@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from automend_assets.definitions import discover
 from automend_assets.settings import Settings
 from automend_assets_tests.workplace import PROJECT, Told, Workplace
 
@@ -206,6 +207,21 @@ def test_a_lost_dagster_home_is_repaired_from_the_ledger(workplace: Workplace) -
     assert workplace.cut("--rows", "20") == "v0002"
     with workplace.instance() as instance:
         assert instance.get_dynamic_partitions("glaive_versions") == ["v0001", "v0002"]
+
+
+def test_demo_makes_a_version_of_every_dataset(workplace: Workplace) -> None:
+    told = workplace.automend("demo")
+    assert told.code == 0, told.err
+    for dataset in discover():
+        assert f"{dataset} v0001 ───" in told.err
+        for name in ("release.json", "README.md", "run_summary.json"):
+            assert workplace.store.exists(dataset, "v0001", name)
+    assert "made     glaive/processed_records        5,000 rows" in told.err
+    assert "40 of 40 checks passed" in told.err
+    assert "│ rows of raw_sample " in told.err
+    assert "make ui" in told.err
+    # Again: nothing new.
+    assert workplace.cut() == "v0001"
 
 
 def test_settings_that_cannot_be_right_are_one_message(workplace: Workplace) -> None:

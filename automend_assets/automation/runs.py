@@ -78,8 +78,11 @@ def materialize_version(
 def failure_message(event: dg.DagsterEvent) -> str:
     """Why a step failed or is to be tried again; our own classes are left out, whose words are meant for people."""
     error = event.step_failure_data.error if event.is_step_failure else event.step_retry_data.error
-    cause = error.cause if error is not None and error.cause is not None else error
-    return _OUR_CLASS.sub("", cause.message.strip()) if cause is not None else "no reason was given"
+    if error is None:
+        return "no reason was given"
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return "interrupted. Nothing half-made is left; run the same again to have it all."
+    return _OUR_CLASS.sub("", (error.cause or error).message.strip())
 
 
 def _silent_logger(_context: dg.InitLoggerContext) -> logging.Logger:
