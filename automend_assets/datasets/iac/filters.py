@@ -84,7 +84,7 @@ def has_bare_braces(text: str) -> bool:
 def is_permissive(options: IacOptions) -> pl.Expr:
     """Whether a file has a licence and all of its licences are permissive."""
     licences = pl.col("licenses")
-    permissive = licences.list.eval(pl.element().str.to_lowercase().is_in(options.licences))
+    permissive = licences.list.eval(pl.element().str.to_lowercase().is_in(options.licences).fill_null(False))
     return ((licences.list.len() > 0) & permissive.list.all()).fill_null(False)
 
 
