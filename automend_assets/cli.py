@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,6 +18,7 @@ from automend_assets.settings import Settings, load_env_files, project_root
 if TYPE_CHECKING:
     from automend_assets.automation.runs import RunOutcome
     from automend_assets.connectors.hub import HubResource
+    from automend_assets.privacy.files import ScanSummary
     from automend_assets.storage.store import Store
     from automend_assets.versions.ledger import Ledger
 
@@ -204,6 +206,121 @@ def settings() -> None:
         table.add_row(str(field.validation_alias), str(getattr(current, name)), field.description)
     Console().print(table)
     people.print(f"Read from the environment, and from .env here or in {project_root()}.", soft_wrap=True)
+
+
+ParquetFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A Parquet file, in place of PATHS.")]
+TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of texts in that file.")]
+TextPaths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Text files and folders.")]
+Engine = Annotated[
+    Literal["auto", "hyperscan", "re2"],
+    typer.Option(help="The findings are the same with each; hyperscan is faster."),
+]
+
+
+@app.command()
+def scan(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the findings go, as JSON lines.")],
+    paths: TextPaths = None,
+    parquet: ParquetFile = None,
+    column: TextColumn = None,
+    engine: Engine = "auto",
+) -> None:
+    """Find personal data and secrets. Writes a line per finding: row, start, end, rule, kind, confidence."""
+    from automend_assets.privacy.files import scan_parquet, scan_paths
+    from automend_assets.privacy.scanner import Scanner
+
+    scanner = Scanner(engine=engine)
+    source = _parquet_column(paths, parquet, column)
+    summary = (
+        scan_paths(paths or [], out, scanner=scanner)
+        if source is None
+        else scan_parquet(*source, out, scanner=scanner)
+    )
+    _show_findings(summary, "found")
+
+
+@app.command()
+def redact(
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="The copy: a Parquet file, or a folder for PATHS.")
+    ],
+    paths: TextPaths = None,
+    parquet: ParquetFile = None,
+    column: TextColumn = None,
+    style: Annotated[
+        Literal["placeholder", "stand_in"],
+        typer.Option(help="Tags such as <EMAIL_1>, or something valid of the same shape."),
+    ] = "placeholder",
+    engine: Engine = "auto",
+) -> None:
+    """Replace personal data and secrets, in a copy."""
+    from automend_assets.privacy.files import redact_parquet, redact_paths
+    from automend_assets.privacy.scanner import Scanner
+
+    scanner = Scanner(engine=engine)
+    source = _parquet_column(paths, parquet, column)
+    summary = (
+        redact_paths(paths or [], out, style=style, scanner=scanner)
+        if source is None
+        else redact_parquet(*source, out, style=style, scanner=scanner)
+    )
+    _show_findings(summary, "replaced")
+
+
+@app.command()
+def dedup(
+    parquet: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file.")],
+    column: Annotated[str, typer.Option(metavar="NAME", help="The column of texts in it.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the rows that are kept go.")],
+    removed: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the removals go: removed, kept, similarity, level.")
+    ],
+    threshold: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="Jaccard similarity of word 5-grams that is a repetition."),
+    ] = 0.85,
+    language: Annotated[
+        Literal["python", "java", "cpp", "javascript", "yaml", "prose"] | None,
+        typer.Option(help="What the texts are, for normalising them."),
+    ] = None,
+) -> None:
+    """Remove repetitions: the same bytes, the same text but for formatting, or nearly the same."""
+    from automend_assets.dedup.files import dedup_parquet
+
+    result = dedup_parquet(parquet, column, threshold, out, removed, language=language)
+    table = Table("", Column("rows", justify="right"))
+    table.add_row("read", f"{result.rows:,}")
+    for level, count in result.removed_by_level.items():
+        table.add_row(f"removed, {level}", f"{count:,}")
+    table.add_row("kept", f"{result.rows - len(result.removed):,}")
+    people.print(table)
+
+
+def _parquet_column(
+    paths: list[Path] | None, parquet: Path | None, column: str | None
+) -> tuple[Path, str] | None:
+    """The file and column to read, or None when plain files are named."""
+    if (parquet is None) == (not paths):
+        raise typer.BadParameter("name text files and folders, or --parquet FILE with --column NAME")
+    if parquet is None:
+        return None
+    if column is None:
+        raise typer.BadParameter("--parquet needs the column of texts: --column NAME")
+    return parquet, column
+
+
+def _show_findings(summary: ScanSummary, verb: str) -> None:
+    report = summary.report.as_dict()
+    table = Table("rule", "kind", Column(verb, justify="right"), Column("documents", justify="right"))
+    for rule in report["rules"]:
+        table.add_row(rule["rule"], rule["kind"], f"{rule['findings']:,}", f"{rule['documents']:,}")
+    people.print(table)
+    people.print(
+        f"{report['findings']:,} {verb} in {report['documents_with_findings']:,} of"
+        f" {report['documents']:,} documents"
+    )
+    for path, reason in summary.skipped.items():
+        people.print(f"[yellow]skipped[/] {escape(path)}: {reason}", soft_wrap=True)
 
 
 def _ledger() -> Ledger:
