@@ -214,7 +214,7 @@ _TOKENS = (
         "AKC",
         "[A-Za-z0-9]{10,80}",
         "AKCp<alnum:69>",
-        validator="fixed_token",
+        validator="written_token",
         confidence=0.8,
     ),
     _token("artifactory-reference-token", "cmVmdGtu", "[A-Za-z0-9]{56}", "cmVmdGtu<alnum:56>"),
@@ -223,7 +223,7 @@ _TOKENS = (
         r"AP\d",
         "[A-Za-z0-9]{8,80}",
         "AP6<alnum:30>",
-        validator="fixed_token",
+        validator="written_token",
         kind="password",
         confidence=0.6,
     ),
@@ -763,7 +763,7 @@ _PLACE_RULES = (
         r"|HTTPBasicAuth|"
         r"HTTPDigestAuth|BasicAuth|set_?basic_?auth|basic_?auth|login|authenticate|setCredentials"
         r"|DriverManager\.getConnection)"
-        r"[ \t]{0,2}\([ \t\r\n]{0,40}(?:@?[\"'][^\"'\r\n]{1,120}[\"'],[ \t\r\n]{1,40}){1,2}@?[\"']"
+        r"[ \t]{0,2}\([ \t\r\n]{0,40}(?:@?[\"'][^\"'\r\n]{1,120}[\"'],[ \t\r\n]{0,40}){1,2}@?[\"']"
         r"([^\"'\r\n]{4,80})[\"'][ \t\r\n]{0,8}\)",
         validator="command_password",
         examples=('new NetworkCredential("ci", "AP7Ja<alnum:10>");', 'HTTPBasicAuth("user", "s3cretpw")'),

@@ -490,6 +490,11 @@ def fixed_token(place: Place) -> bool:
     return not is_token_filler(place.value)
 
 
+def written_token(place: Place) -> bool:
+    """A format that stands alone: even a filler in it is taken for a token, since they are written so in the open."""
+    return not is_stand_in(place.value)
+
+
 def random_token(place: Place) -> bool:
     """A format that words can have: letters and digits mixed as in a random string."""
     value = place.value
@@ -945,6 +950,7 @@ VALIDATORS: dict[str, Validator] = {
             token,
             mixed_token,
             fixed_token,
+            written_token,
             random_token,
             uncommon,
             jwt,
