@@ -80,7 +80,7 @@ def test_a_number_of_rows_that_is_none_is_refused(rows: str, workplace: Workplac
 
 
 def test_wrong_use_is_told_with_what_would_be_right(workplace: Workplace) -> None:
-    unknown = "there is no dataset 'nope'; there is: glaive"
+    unknown = f"there is no dataset 'nope'; there is: {', '.join(discover())}"
     assert unknown in wrong_use(workplace.automend("cut", "nope"))
     assert unknown in wrong_use(workplace.automend("versions", "nope"))
     assert unknown in wrong_use(workplace.automend("materialize", "nope", "v0001"))
