@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -50,8 +51,12 @@ def dataset_out(dataset: str, *, kinds: set[str], io: str, **definition: Any) ->
 
 
 def definition_defaults() -> dict[str, Any]:
-    """Owners, and the condition under which automation materialises an asset."""
-    return {"owners": OWNERS, "automation_condition": when_checked()}
+    """Owners, the code that makes an asset, and the condition under which automation materialises it."""
+    return {
+        "owners": OWNERS,
+        "code_version": version("automend-assets"),
+        "automation_condition": when_checked(),
+    }
 
 
 @contextmanager
