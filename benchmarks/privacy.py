@@ -141,7 +141,8 @@ class Labelled:
 
     def row(self, name: str) -> str:
         return (
-            f"| {name} | {self.secrets} | {self.found} | {self.found / self.secrets:.3f} | {self.others} | {self.touched} "
+            f"| {name} | {self.secrets} | {self.found} | {self.found / self.secrets:.3f} "
+            f"| {self.others} | {self.touched} "
             f"| {self.precision(self.touched):.3f} | {self.wrong} | {self.precision(self.wrong):.3f} |"
         )
 
@@ -166,7 +167,7 @@ def words(name: str) -> set[str]:
 def measure_secrets(
     realdata: Path, scanner: Scanner
 ) -> tuple[dict[str, Labelled], dict[str, Counter[str]], Counter[str]]:
-    """Counts by tool and of all ("all"); by our rule, its labelled secrets and touched others; misses by fixture rule."""
+    """Counts by tool and of all ("all"); by our rule, secrets and others with a finding; misses by the tools' rules."""
     frames = {
         name: pl.read_parquet(realdata / "secrets" / f"{name}.parquet").rename(
             {"plugin": "rule_id"}, strict=False
@@ -269,7 +270,7 @@ def recall_tables(realdata: Path) -> tuple[str, list[str]]:
         "",
         f"Of {without} texts without any of these, {touched} are touched ({touched / without:.1%}).",
         "",
-        f"Findings in {code_files:,} real source files and {yaml_files:,} real YAML files, and the labelled texts above:",
+        f"Findings in the texts above, in {code_files:,} real source files and in {yaml_files:,} real YAML files:",
         "",
         "| rule | kind | labelled secrets | labelled others | code, per 1,000 files | YAML, per 1,000 files |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
