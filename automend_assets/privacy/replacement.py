@@ -19,9 +19,9 @@ from typing import Literal
 import polars as pl
 
 from automend_assets.errors import PermanentError
+from automend_assets.privacy.personal import iban_checksum, luhn
 from automend_assets.privacy.rules import RULES
 from automend_assets.privacy.scanner import Scanner
-from automend_assets.privacy.validators import iban_checksum, luhn
 
 Style = Literal["placeholder", "stand_in"]
 

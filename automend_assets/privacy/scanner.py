@@ -20,8 +20,9 @@ import pyarrow as pa
 import re2  # type: ignore[import-untyped]
 
 from automend_assets.errors import PermanentError
+from automend_assets.privacy.place import Place
 from automend_assets.privacy.rules import RULES, Rule
-from automend_assets.privacy.validators import LOCATORS, VALIDATORS, Place
+from automend_assets.privacy.validators import LOCATORS, VALIDATORS
 
 Engine = Literal["auto", "hyperscan", "re2"]
 

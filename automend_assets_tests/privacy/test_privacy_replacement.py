@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from automend_assets.privacy.examples import expand
+from automend_assets.privacy.personal import iban_checksum, luhn
 from automend_assets.privacy.replacement import FindingsMismatch, Style, redact, replace
 from automend_assets.privacy.rules import RULES
 from automend_assets.privacy.scanner import FINDINGS_SCHEMA, Scanner
-from automend_assets.privacy.validators import iban_checksum, luhn
 
 STYLES: list[Style] = ["placeholder", "stand_in"]
 EXAMPLES = [(rule.id, expand(text)) for rule in RULES for text in rule.examples]
