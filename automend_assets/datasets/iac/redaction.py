@@ -3,10 +3,11 @@
 Here: which parts of a text are replaced, by what, and the proof that nothing else changed. Not here: what is personal
 data or a secret (`automend_assets.privacy`), reading YAML (`documents.py`).
 
-Found are the places that the scanner names in the text, every value of a Secret, and values beside a telling name
-(`name: DB_PASSWORD`, `value: ...`). What lies inside a scalar value is replaced by a tag such as `<EMAIL_1>`, the
-same value by the same tag within a file; in a Secret's `data`, which is base64, by `xxxx0001`; a number, which must
-stay one, by 0. What lies in a comment is replaced there. What lies in a key cannot be, and the file is refused.
+Found are the places that the scanner names in the text, every value of a Secret, values beside a telling name (`name:
+DB_PASSWORD`, `value: ...`), whole private keys and `user:password@` in an address. What lies inside a scalar value is
+replaced by a tag such as `<EMAIL_1>`, the same value by the same tag within a file; in a Secret's `data`, which is
+base64, by `xxxx0001`; a number, which must stay one, by 0. What lies in a comment is replaced there. What lies in a
+key cannot be, and the file is refused.
 
 Each changed text is read again and compared, event by event: the same documents, keys, types, anchors and tags, and
 the same scalars wherever nothing was replaced. Then it is scanned again, and nothing may be found.
@@ -39,6 +40,20 @@ _TELLING_NAME = re.compile(r"pass|pwd|secret|token|key|cred|auth|salt|cert|dsn|c
 _REFERENCE = re.compile(r"\$[({]|\{\{|^<[^>]*>$")
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]*(?:\r?\n[ \t]*)?)+")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n?")
+# Whole where the scanner finds the secret part of them: of a key without its body nothing is left to read, and
+# `user:pass@` is taken for credentials whatever stands there.
+_WHOLE = (
+    (
+        "private-key",
+        "private_key",
+        re.compile(r"-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----[^<>]{0,10000}?-----END \1-----"),
+    ),
+    (
+        "url-credentials",
+        "password",
+        re.compile(r"(?<=://)[^\s:/?#\[\]@\"'<>${}]+:[^\s:/?#\[\]@\"'<>${}]+(?=@)"),
+    ),
+)
 _USER_BEFORE = re.compile(r"(?<=://)[^\s/@\"']*:$")
 _TAG = re.compile(r"<([A-Z][A-Z_]{1,30})_(\d{1,9})>")
 _NUMBERS = {"int": "0", "float": "0.0"}
@@ -109,6 +124,11 @@ class Redactor:
         if named:
             for spans, manifest in zip(found, manifests, strict=True):
                 spans += _secret_values(manifest)
+                spans += (
+                    _Span(*match.span(), rule, kind)
+                    for rule, kind, pattern in _WHOLE
+                    for match in pattern.finditer(manifest.text)
+                )
             for row, span in self._named_values(manifests):
                 found[row].append(span)
         return found

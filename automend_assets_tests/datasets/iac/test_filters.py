@@ -113,6 +113,33 @@ def test_valid_files_of_unusual_form_are_kept(content: str) -> None:
     assert reason(content) is None
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (MANIFEST + BOMB, "alias_bomb"),
+        (MANIFEST + "x: &x [*x]\n", "recursive_alias"),
+        (MANIFEST + "tabs:\n\tinside: 1\n", "tab_indentation"),
+        (MANIFEST + "nul: a\0b\n", "control_characters"),
+        (MANIFEST + "call: !!python/object/apply:os.system [ls]\n", "unsafe_tag"),
+        (MANIFEST + "---\na: 1\n" * 10_000, "too_many_documents"),
+        (MANIFEST + "deep: " + "[" * 5_000 + "]" * 5_000 + "\n", "too_deep"),
+        (MANIFEST + "many: [" + "1," * 95_000 + "]\n", None),
+        ("\ufeff" + MANIFEST, None),
+        (MANIFEST.replace("\n", "\r\n"), None),
+        (MANIFEST.replace("\n", "\r"), None),
+    ],
+)
+def test_hostile_files_have_a_code_or_are_manifests(content: str, code: str | None) -> None:
+    assert reason(content) == code
+    # Beside a filter that refuses them anyway, the reading has the first word.
+    assert reason(content, licenses=["GPL-3.0"]) == (code or "licence_not_permissive")
+
+
 def test_a_byte_order_mark_and_line_ends_are_made_uniform_and_noted() -> None:
     kept, _ = prepare_batch(raw("\ufeff" + MANIFEST.replace("\n", "\r\n")), options=IacOptions(), seed=42)
     assert kept["content"].item() == MANIFEST
