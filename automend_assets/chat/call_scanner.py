@@ -378,9 +378,10 @@ def _decode(text: str) -> tuple[Any, tuple[str, ...]]:
     if type(value) is not dict:
         return value, codes
     # orjson keeps the last of several values of a key. Colons in strings may also raise the count.
-    if text.count('":') not in (len(value), _count_keys(value)):
+    keys = text.count('":')
+    if keys != len(value) and keys != _count_keys(value):
         _refuse_duplicates(text)
-    if len(text) > 18 and _LONG_INTEGER.search(text):
+    if _may_have_floats(value) and _LONG_INTEGER.search(text):
         _refuse_long_integers(text)
     return value, codes
 
@@ -466,6 +467,10 @@ def _finite(value: Any) -> bool:
     if type(value) is list:
         return all(map(_finite, value))
     return type(value) is not float or value - value == 0
+
+
+def _may_have_floats(value: dict[str, Any]) -> bool:
+    return any(type(item) in (float, dict, list) for item in value.values())
 
 
 def _refuse_long_integers(text: str) -> None:

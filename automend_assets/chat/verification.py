@@ -66,15 +66,55 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 _COMBINATIONS = frozenset({"anyOf", "oneOf", "allOf"})
-_CONSTRAINTS = _COMBINATIONS | {"enum", "const"}
 _SCALAR_TYPES = {name: _PYTHON_TYPES[name] for name in ("string", "integer", "number", "boolean")}
 
 
-def check_arguments(parameters: Any, arguments: dict[str, Any]) -> list[ArgumentError]:
-    """Violations of the ``parameters`` that a function declares, in the order of the schema and the arguments.
+class ParameterSchema:
+    """The ``parameters`` that a function declares, prepared to pass at once what plainly fits."""
 
-    Schemas are not compiled: in a corpus most of them check a call or two.
-    """
+    def __init__(self, declared: Any) -> None:
+        self.declared = declared
+        self._required = frozenset(required_names(declared))
+        self._plain: dict[str, tuple[tuple[type, ...], frozenset[str] | None]] | None = None
+        if type(declared) is dict and (_is_bare_properties(declared) or _is_only_object(declared)):
+            self._plain = {
+                name: (_SCALAR_TYPES[schema["type"]], frozenset(schema["enum"]) if "enum" in schema else None)
+                for name, schema in declared_properties(declared).items()
+                if _is_plain(schema)
+            }
+
+    def errors(self, arguments: dict[str, Any]) -> list[ArgumentError]:
+        """What ``check_arguments`` finds."""
+        return [] if self._plainly_fit(arguments) else check_arguments(self.declared, arguments)
+
+    def _plainly_fit(self, arguments: dict[str, Any]) -> bool:
+        if self._plain is None or not self._required <= arguments.keys():
+            return False
+        for name, value in arguments.items():
+            plain = self._plain.get(name)
+            if plain is None or type(value) not in plain[0] or (plain[1] is not None and value not in plain[1]):
+                return False
+        return True
+
+
+def _is_only_object(schema: dict[str, Any]) -> bool:
+    return schema.get("type") in (None, "object") and schema.keys().isdisjoint(_COMBINATIONS | {"enum", "const"})
+
+
+def _is_plain(schema: Any) -> bool:
+    """Whether a value fits as soon as it is of the scalar type and, for a string, among the enumerated ones."""
+    if type(schema) is not dict or type(kind := schema.get("type")) is not str or kind not in _SCALAR_TYPES:
+        return False
+    if "const" in schema or not _COMBINATIONS.isdisjoint(schema):
+        return False
+    if "enum" not in schema:
+        return True
+    allowed = schema["enum"]
+    return kind == "string" and type(allowed) is list and {type(item) for item in allowed} == {str}
+
+
+def check_arguments(parameters: Any, arguments: dict[str, Any]) -> list[ArgumentError]:
+    """Violations of the ``parameters`` that a function declares, in the order of the schema and the arguments."""
     errors: list[ArgumentError] = []
     if type(parameters) is dict:
         if _is_bare_properties(parameters):
@@ -178,15 +218,7 @@ def _check_object(
             errors.append(ArgumentError(MISSING_REQUIRED, f"{path}.{name}"))  # noqa: PERF401
     others = schema.get("additionalProperties", not declares)
     for name, item in value.items():
-        part = declared.get(name, others)
-        # Most parameters are declared as some scalar type and are of it: the rest of _check has nothing to add.
-        if not (
-            type(part) is dict
-            and type(kind := part.get("type")) is str
-            and type(item) in _SCALAR_TYPES.get(kind, ())
-            and _CONSTRAINTS.isdisjoint(part)
-        ):
-            _check(part, item, f"{path}.{name}", errors)
+        _check(declared.get(name, others), item, f"{path}.{name}", errors)
 
 
 def _check_combinations(schema: dict[str, Any], value: Any, path: str, errors: list[ArgumentError]) -> None:

@@ -53,7 +53,7 @@ from automend_assets.chat.call_scanner import Call
 from automend_assets.chat.verification import (
     UNKNOWN_FUNCTION,
     ArgumentError,
-    check_arguments,
+    ParameterSchema,
     declared_properties,
     json_types,
     required_names,
@@ -73,18 +73,22 @@ _FAILURE = re.compile(
     re.IGNORECASE,
 )
 _ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback", "error_message", "error_code"})
-_CACHE = 4_096
+_CACHE = 16_384
 """Prompts, and functions, that are remembered: both repeat, and take some 3 kB each."""
 
 
 class Prompt(NamedTuple):
-    """What a system prompt declares; ``definitions`` has the ``parameters`` of each definition of a name."""
+    """What a system prompt declares; ``definitions`` has the parameters of each definition of a name.
+
+    ``opening`` is the system message as JSON text, a comma after it; empty without one.
+    """
 
     message: dict[str, Any] | None
+    opening: str
     names: list[str]
     signatures: str
     tools: str | None
-    definitions: dict[str, list[Any]]
+    definitions: dict[str, list[ParameterSchema]]
     invalid: int
 
     @property
@@ -97,7 +101,7 @@ class Function(NamedTuple):
     """One definition: as a call is checked against it, as a signature and as a tool (both JSON text)."""
 
     name: str
-    parameters: Any
+    parameters: ParameterSchema
     signature: str
     tool: str
 
@@ -109,12 +113,12 @@ def parse_prompt(system: str | None) -> Prompt:
     start = text.find("{")
     functions, invalid = _read_functions(text[start:]) if start >= 0 else ([], 0)
     if not functions:
-        return Prompt(_system_message(text), [], "{}", None, {}, invalid)
+        return Prompt(*_system_message(text), [], "{}", None, {}, invalid)
     definitions: dict[str, list[Function]] = {}
     for function in functions:
         definitions.setdefault(function.name, []).append(function)
     return Prompt(
-        _system_message(text[:start].rstrip().removesuffix("-").rstrip()),
+        *_system_message(text[:start].rstrip().removesuffix("-").rstrip()),
         [function.name for function in functions],
         "{" + ",".join(f"{dumps(name)}:{_signature(same)}" for name, same in definitions.items()) + "}",
         "[" + ",".join(function.tool for function in functions) + "]",
@@ -129,8 +133,11 @@ def _signature(same: list[Function]) -> str:
     return f'{first[:-1]},"redeclared":[{",".join(others)}]}}' if others else first
 
 
-def _system_message(words: str) -> dict[str, Any] | None:
-    return {"role": "system", "content": words} if words else None
+def _system_message(words: str) -> tuple[dict[str, Any] | None, str]:
+    if not words:
+        return None, ""
+    message = {"role": "system", "content": words}
+    return message, f"{dumps(message)},"
 
 
 def dumps(value: Any) -> str:
@@ -185,7 +192,7 @@ def _read_function(text: str) -> Function | None:
     tool = {**value, "description": description if type(description) is str else ""}
     if type(parameters) is not dict or "properties" not in parameters:
         tool["parameters"] = {"type": "object", "properties": properties}
-    return Function(name, parameters, dumps(signature), dumps({"type": "function", "function": tool}))
+    return Function(name, ParameterSchema(parameters), dumps(signature), dumps({"type": "function", "function": tool}))
 
 
 Turn = tuple[str, str, bool]
@@ -378,7 +385,7 @@ def _adapt(call: Call, prompt: Prompt) -> Call:
     definitions = prompt.definitions.get(call.name, ())
     if len(definitions) != 1:
         return call
-    parameters = definitions[0]
+    parameters = definitions[0].declared
     if call.arguments is None and not required_names(parameters):
         return call._replace(arguments={}, error=None, codes=(*call.codes, "recovered:empty_arguments"))
     if type(call.arguments) is list:
@@ -386,7 +393,7 @@ def _adapt(call: Call, prompt: Prompt) -> Call:
         if len(properties) == 1:
             (name, schema), *_ = properties.items()
             arguments = {name: call.arguments}
-            if json_types(schema) == ("array",) and not check_arguments(parameters, arguments):
+            if json_types(schema) == ("array",) and not definitions[0].errors(arguments):
                 return call._replace(
                     arguments=arguments, error=None, codes=(*call.codes, "recovered:list_arguments")
                 )
@@ -400,7 +407,7 @@ def verify_call(name: str | None, arguments: dict[str, Any], prompt: Prompt) -> 
         return [ArgumentError(UNKNOWN_FUNCTION, "$")]
     best: list[ArgumentError] | None = None
     for parameters in definitions:
-        problems = check_arguments(parameters, arguments)
+        problems = parameters.errors(arguments)
         if not problems:
             return problems
         if best is None or len(problems) < len(best):

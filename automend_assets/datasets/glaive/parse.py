@@ -121,8 +121,6 @@ ERROR_KEYWORDS = (
 MAX_ROW_BYTES = 200_000
 """Longer rows (80 times the mean) go to quarantine: nobody trains on a conversation of that size."""
 
-# For polars. The first is a necessary condition of the others, without Unicode classes: a tenth of the chats pass it.
-_ANY_ERROR_WORD = r"(?i-u:error|invalid|fail|null|none|exception|traceback|undefined|not found)"
 _CONDITIONAL_ERROR = r"(?i)\b(?:if|when)\b.{0,30}(?:error|fail|invalid)"
 
 
@@ -202,33 +200,15 @@ def _prompt_columns(prompts: list[Prompt]) -> pl.DataFrame:
 
 
 def _error_words(chat: pl.Series) -> pl.DataFrame:
-    """``error_keywords_found`` and ``has_conditional_error`` of chats, looked for only where there may be any."""
-    may_have = chat.str.contains(_ANY_ERROR_WORD)
+    """``error_keywords_found`` and ``has_conditional_error`` of chats."""
+    # One pattern after the other: the engine finds a single word several times faster than any of nine.
     found = (
-        chat.filter(may_have)
-        .to_frame("chat")
-        .select(
-            keywords=pl.concat_str(
-                pl.lit("["),
-                pl.concat_list(
-                    pl.when(pl.col("chat").str.contains(rf"(?i)\b{word}\b")).then(pl.lit(f'"{word}"'))
-                    for word in ERROR_KEYWORDS
-                )
-                .list.drop_nulls()
-                .list.join(","),
-                pl.lit("]"),
-            ),
-            conditional=pl.col("chat").str.contains(_CONDITIONAL_ERROR),
-        )
+        pl.when(pl.col("chat").str.contains(rf"(?i)\b{word}\b")).then(pl.lit(f'"{word}"'))
+        for word in ERROR_KEYWORDS
     )
-    places = may_have.arg_true()
-    keywords = pl.repeat("[]", len(chat), dtype=pl.String, eager=True)
-    conditional = pl.repeat(False, len(chat), dtype=pl.Boolean, eager=True)
-    return pl.DataFrame(
-        {
-            "error_keywords_found": keywords.scatter(places, found["keywords"]),
-            "has_conditional_error": conditional.scatter(places, found["conditional"]),
-        }
+    return chat.to_frame("chat").select(
+        error_keywords_found=pl.format("[{}]", pl.concat_str(*found, separator=",", ignore_nulls=True)),
+        has_conditional_error=pl.col("chat").str.contains(_CONDITIONAL_ERROR),
     )
 
 
