@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from automend_assets.chat.lines import tool_message_line
+
 if TYPE_CHECKING:
     import datasets
 
@@ -62,14 +64,7 @@ def chatml_lines(processed: pl.LazyFrame, weights: pl.LazyFrame | None = None) -
 def tool_message_lines(processed: pl.LazyFrame) -> pl.LazyFrame:
     """Lines of the trainer form: one String column ``line``, in row order, quarantined records left out."""
     usable = processed.filter(pl.col("quarantine_reason").is_null())
-    return usable.select(
-        line=pl.concat_str(
-            pl.lit('{"messages":'),
-            pl.col("conversation"),
-            pl.lit(","),
-            pl.struct("tools").struct.json_encode().str.slice(1),
-        )
-    )
+    return usable.select(line=tool_message_line(pl.col("conversation"), pl.col("tools")))
 
 
 def tool_message_features() -> datasets.Features:
