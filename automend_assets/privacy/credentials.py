@@ -72,6 +72,7 @@ def command_password(place: Place) -> bool:
         and not is_filler(value)
         and value.lower() not in WORDY_PASSWORDS
         and value.lower() not in ("test", "foo", "bar", "port")
+        and not value.startswith(("/", "./", "~/", "file:"))
         and len(value) >= 4
     )
 
@@ -79,7 +80,9 @@ def command_password(place: Place) -> bool:
 # --- assignments to a telling name ----------------------------------------------------------------
 
 # The name, and all between it and its value.
-_NAME = re.compile(r"([\w$.-]+)[\"'`\]]{0,2}[ \t]*(?::=|=>|===?|[=:,]|\|\||\?\?)[^=:]*$")
+_NAME = re.compile(r"([\w$.-]+)[\"'`\]\\]{0,4}[ \t]*(?::=|=>|===?|[=:,]|\|\||\?\?)[^=:]*$")
+# `setPassword("...")`, `ENV PASSWORD ...`
+_CALL = re.compile(r"([\w$.-]+)(?:\([ \t]*|[ \t]+)[\"'`]?$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\W_]+")
 # The last word of a name that says it is not the secret itself.
 _NOT_THE_SECRET = frozenset(
@@ -123,7 +126,8 @@ _PLAIN_WORDS = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+)+[.?!:]*|[A-Z][a-z]+[.?!:
 
 def _name_of(place: Place) -> list[str]:
     """The words, in lower case, of the name that the value is assigned to."""
-    found = _NAME.search(place.text[max(0, place.begin - 48) : place.start].decode("latin-1"))
+    lead = place.text[max(0, place.begin - 48) : place.start].decode("latin-1")
+    found = _NAME.search(lead) or _CALL.search(lead)
     return [word.lower() for word in _CAMEL.split(found.group(1)) if word] if found else []
 
 
@@ -180,6 +184,9 @@ def assigned_password(place: Place) -> bool:
     return "(" not in value and ");" not in value and "://" not in value
 
 
+_REGEX = re.compile(r"\[[^\]]*\w-\w[^\]]*\]|\\[wdsb]|\(\?[:=!P]")
+
+
 def assigned_secret(place: Place) -> bool:
     """A value of a name such as `token` or `api_key`: machines draw these, so it must look random."""
     value = place.value
@@ -189,7 +196,7 @@ def assigned_secret(place: Place) -> bool:
     words = _name_of(place)
     if not _names_a_secret(words) or not _has_word(words, _SECRET_WORD):
         return False
-    return not is_template(value) and not is_token_filler(value)
+    return not is_template(value) and not is_token_filler(value) and not _REGEX.search(value)
 
 
 _CODE_LINE = re.compile(
@@ -217,6 +224,12 @@ def bare_password(place: Place) -> bool:
     if re.search(r"[()\[\]{}<>,;`\"'\\]", value) or value[0] in "-=:!|>*&/.":
         return False
     return not _in_code(place)
+
+
+def inline_password(place: Place) -> bool:
+    """An unquoted value amid a line (`-e PASSWORD=...`): more than a word, since prose and programs have those."""
+    value = place.value
+    return not value.isalpha() and re.fullmatch(r"[a-z_]+", value) is None and bare_password(place)
 
 
 def bare_secret(place: Place) -> bool:

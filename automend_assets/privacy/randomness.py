@@ -9,8 +9,19 @@ from itertools import pairwise
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VERSIONED = re.compile(r"(?:^|[-_@v])\d{1,3}\.\d{1,3}(?:\.\d{1,3})?(?:[-.][A-Za-z]+\d*)?$|\d{4}-\d\d-\d\d")
-_RUN = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
-_UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{4}|[aeiou]{4}", re.IGNORECASE)
+# Pairs of letters that make up three quarters of written English, and a quarter of random letters.
+_COMMON_PAIRS = frozenset(
+    """
+    ab ac ad ag ai al am an ap ar as at ay ba be bo br ca ce ch ck cl co cr ct cu da de di do dr du ea ec ed ee ef el em
+    en er es et ev ex ey fa fi fo fr ga ge go gr ha he hi ho ic id ie if ig il im in io ip ir is it ke ki la ld le li ll
+    lo ly ma me mi mo mp na nc nd ne nf ng no ns nt ob of og ol om on oo op or os ot ou ow pa pe ph pi pl po pr ra rd re
+    ri rm ro rs rt rv ry sa sc se sh si so sp ss st su sy ta te th ti to tr ts tt tu ty ul um un up ur us ut va ve vi wa
+    we wh wi wo ys
+    """.split()  # noqa: SIM905
+)
+_LETTERS = re.compile(r"[A-Za-z]{2,}")
+# Where a camel-case name starts a new word, the pair across the border says nothing.
+_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 
 
 def entropy(value: str) -> float:
@@ -26,14 +37,20 @@ def _switches(value: str) -> float:
     return sum(a != b for a, b in pairwise(classes)) / max(1, len(value) - 1)
 
 
+def _wordiness(value: str) -> float:
+    """Share of its pairs of neighbouring letters that are common in words, from 0 to 1."""
+    pairs = [
+        run[i : i + 2].lower()
+        for part in _LETTERS.findall(value)
+        for run in _BORDER.split(part)
+        for i in range(len(run) - 1)
+    ]
+    # Of few pairs, all are common now and then.
+    return sum(pair in _COMMON_PAIRS for pair in pairs) / max(len(pairs), 5)
+
+
 def _letters_look_random(value: str) -> bool:
-    return entropy(value) > 3.9 and _switches(value) > 0.3 and _worded(value) < 0.5 * len(value)
-
-
-def _worded(value: str) -> int:
-    """Characters of `value` in runs of letters that could be words."""
-    runs = (run for run in _RUN.findall(value) if len(run) > 3 and not _UNSPEAKABLE.search(run))
-    return sum(len(run) for run in runs if any(c in "aeiouyAEIOUY" for c in run))
+    return entropy(value) > 3.9 and _switches(value) > 0.3 and _wordiness(value) < 0.5
 
 
 def looks_random(value: str) -> bool:
@@ -55,9 +72,8 @@ def looks_random(value: str) -> bool:
         return length >= 16 and bits > 3.8 and digits > 0 and len(symbols - set("-_./: ")) > 2
     if _HEX.fullmatch(value):
         return length >= 16 and digits >= 2 and bits > 2.7
-    worded = _worded(value)
     if digits == 0:
         return length >= 20 and _letters_look_random(value)
-    if worded > 0.55 * length:
+    if _wordiness(value) > 0.56:
         return False
-    return bits > (2.9 if length < 16 else 3.2) and (_switches(value) > 0.22 or (length >= 24 and bits > 4.2))
+    return bits > (2.8 if length < 16 else 3.1) and (_switches(value) > 0.12 or (length >= 24 and bits > 4.2))

@@ -214,7 +214,7 @@ _TOKENS = (
         "AKC",
         "[A-Za-z0-9]{10,80}",
         "AKCp<alnum:69>",
-        validator="written_token",
+        validator="fixed_token",
         confidence=0.8,
     ),
     _token("artifactory-reference-token", "cmVmdGtu", "[A-Za-z0-9]{56}", "cmVmdGtu<alnum:56>"),
@@ -592,14 +592,21 @@ _PASSWORD_NAME = r"(?:pass(?:word|wd|phrase|code)?|pwd|passwort|senha)"  # noqa:
 _SECRET_NAME = (
     r"(?:secret|token|credentials?|api[_.-]?key|auth|bearer|cookie|pat|salt|signature|"  # noqa: S105
     r"(?:access|secret|auth|private|encryption|encrypt|signing|sign|account|storage|master|admin|client|consumer|"
-    r"license|licence|service|shared|session|security|developer|app|application|webhook|deploy|hmac|jwt|crypto|cipher|"
-    r"aes|rsa|ssh|db|database|root|user|server|production|prod|personal|integration|ingest|write|api|account|org|team|"
+    r"license|licence|service|shared|session|security|developer|app|application|webhook|deploy|hmac|jwt|crypto"
+    r"|cipher|"
+    r"aes|rsa|ssh|db|database|root|user|server|production|prod|personal|integration|ingest|write|api|account|org"
+    r"|team|"
     r"bot)[_.-]?key)"
 )
 _SUFFIX = r"[\w-]{0,16}"
-_IS = r"[\"'`\]]{0,2}[ \t]{0,16}(?::=|=>|===?|[=:,]|\|\||\?\?)[ \t]{0,16}[\[({]?[ \t]{0,2}(?:b|r|u|f|new String\(|@)?"
+_IS = (
+    r"[\"'`\]\\]{0,4}[ \t]{0,16}(?::=|=>|===?|[=:,]|\|\||\?\?)[ \t]{0,16}[\[({]?[ \t]{0,2}"
+    r"(?:b|r|u|f|new String\(|@)?"
+)
+# In double quotes, single quotes, backticks, and in the escaped quotes of JSON within a string.
 _QUOTED = (
-    r"""(?:"((?:[^"\\\r\n]|\\[^\r\n]){4,200})"|'((?:[^'\\\r\n]|\\[^\r\n]){4,200})'|`([^`\r\n]{4,200})`)"""
+    r"""(?:"((?:[^"\\\r\n]|\\[^\r\n]){4,200})"|'((?:[^'\\\r\n]|\\[^\r\n]){4,200})'|`([^`\r\n]{4,200})`"""
+    r"""|\\{1,3}"([^"\\\r\n]{4,200})\\{1,3}")"""
 )
 _LINE = r"(?m)^[ \t]{0,40}(?:[-#;*/]{1,3}[ \t]{0,4})?(?:export[ \t]+|set[ \t]+|ENV[ \t]+|ARG[ \t]+|-e[ \t]+|\$env:)?"
 
@@ -795,8 +802,8 @@ _PLACE_RULES = (
     Rule(
         id="xml-password",
         kind="password",
-        pattern=r"(?i)<(?:[\w.:-]{0,40}(?:password|passwd|passphrase|secret|token|apikey|api-key"
-        r"|privatekey))>([^<>\r\n]{4,200})</",
+        pattern=r"(?i)<(?:[\w.:-]{0,40}(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key"
+        r"|secret[_-]?key|private[_-]?key))>([^<>\r\n]{4,200})</",
         validator="xml_password",
         examples=("<password>Tr0ub4dor&amp;3</password>", "<apiKey><alnum:32></apiKey>"),
         counter_examples=(
@@ -863,7 +870,7 @@ _PLACE_RULES = (
         kind="token",
         pattern=r"(?i)" + _SECRET_NAME + _SUFFIX + _IS + r"(?:Bearer |Token |Basic )?"
         r"(?:\"(?:Bearer |Token |Basic )?([^ \t\r\n\"]{10,500})\"|'(?:Bearer |Token "
-        r"|Basic )?([^ \t\r\n']{10,500})'|`([^ \t\r\n`]{10,500})`)",
+        r"|Basic )?([^ \t\r\n']{10,500})'|`([^ \t\r\n`]{10,500})`|\\{1,3}\"([^ \t\r\n\"\\]{10,500})\\{1,3}\")",
         validator="assigned_secret",
         examples=(
             'api_key = "<alnum:32>"',
@@ -909,6 +916,77 @@ _PLACE_RULES = (
             "password_file: /etc/pw/db1\n",
         ),
         confidence=0.7,
+    ),
+    Rule(
+        id="inline-password",
+        kind="password",
+        pattern=r"(?i)"
+        + _PASSWORD_NAME
+        + r"[\w-]{0,16}=([^ \t\r\n\"'`$<>{}\[\]&*!|%@#(=][^ \t\r\n\"'`<>{}()\[\],;&]{4,120})"
+        r"(?:[ \t\"'`\\&]|$)",
+        validator="inline_password",
+        examples=(
+            "docker run -e MYSQL_ROOT_PASSWORD=hunter22 mysql",
+            "helm install --set auth.rootPassword=s3same!pw x",
+            "java -Dssl.keyStorePassword=q1w2e3r4 -jar x.jar",
+        ),
+        counter_examples=(
+            "docker run -e MYSQL_ROOT_PASSWORD=$PW mysql",
+            "run(password=password1, user=user1)",
+            "import x\nrun(user=1, password=pw_2_use )",
+            "--set auth.existingPasswordSecret=my-secret-1 x",
+        ),
+        confidence=0.6,
+    ),
+    Rule(
+        id="dockerfile-password",
+        kind="password",
+        pattern=r"(?im)^[ \t]{0,8}(?:ENV|setenv)[ \t]{1,8}[\w.-]{0,60}"
+        + _PASSWORD_NAME
+        + r"\w{0,16}[ \t]{1,8}"
+        r"([^ \t\r\n\"'`$<>{}\[\]&*!|%@#(=][^ \t\r\n\"'`<>{}()\[\],;]{4,120})[ \t]{0,8}\r?$",
+        validator="bare_password",
+        examples=("FROM mysql\nENV MYSQL_PASSWORD hunter22\n",),
+        counter_examples=("ENV MYSQL_PASSWORD ${PW}\n", "ENV PASSWORD_FILE secrets/pw1\n"),
+        confidence=0.7,
+    ),
+    Rule(
+        id="password-setter",
+        kind="password",
+        pattern=r"(?i)(?:set|with|\.)_?\w{0,24}"
+        + _PASSWORD_NAME
+        + r"\([ \t]{0,4}"
+        + _QUOTED
+        + r"[ \t]{0,4}\)",
+        anchor=r"(?i)" + _PASSWORD_NAME + r"\([ \t]{0,4}[\"'`\\]",
+        validator="assigned_password",
+        examples=('config.setPassword("hunter22");', "builder.password('s3same!pw')"),
+        counter_examples=('form.getPassword("password")', "x.password('')", 'isPassword("hunter22")'),
+        confidence=0.7,
+    ),
+    Rule(
+        id="secret-setter",
+        kind="token",
+        pattern=r"(?i)(?:set|with|\.)_?\w{0,24}"
+        + _SECRET_NAME
+        + r"\([ \t]{0,4}[\"'`]([^ \t\r\n\"'`]{10,500})[\"'`][ \t]{0,4}\)",
+        anchor=r"(?i)" + _SECRET_NAME + r"\([ \t]{0,4}[\"'`][^ \t\r\n\"'`]{10}",
+        validator="assigned_secret",
+        examples=('client.setApiKey("<alnum:32>");', "builder.withToken('<hex:40>')"),
+        counter_examples=('client.setApiKey("your-api-key-here");', "x.getToken('access_token')"),
+        confidence=0.8,
+    ),
+    Rule(
+        id="dockerfile-secret",
+        kind="token",
+        pattern=r"(?im)^[ \t]{0,8}(?:ENV|setenv)[ \t]{1,8}\w{0,60}"
+        + _SECRET_NAME
+        + r"\w{0,16}[ \t]{1,8}([\w+/.~-]{12,}={0,2})[ \t]{0,8}\r?$",
+        anchor=r"(?i)(?:ENV|setenv)[ \t]{1,8}\w{3,80}[ \t]{1,8}[\w+/.~-]{12}",
+        validator="bare_secret",
+        examples=("ENV API_TOKEN <hex:40>\n",),
+        counter_examples=("ENV API_TOKEN $TOKEN\n", "ENV JAVA_HOME /usr/lib/jvm/java-1.8-openjdk\n"),
+        confidence=0.75,
     ),
     Rule(
         id="bare-secret",

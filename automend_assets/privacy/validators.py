@@ -34,6 +34,7 @@ VALIDATORS: dict[str, Validator] = {
         credentials.assigned_password,
         credentials.assigned_secret,
         credentials.bare_password,
+        credentials.inline_password,
         credentials.bare_secret,
         credentials.connection_password,
         credentials.named_value,
