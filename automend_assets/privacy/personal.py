@@ -310,7 +310,8 @@ def ssn(place: Place) -> bool:
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000" or len(set(digits)) == 1:
         return False
-    if digits in ("078051120", "219099999", "123456789", "111223333"):
+    # Published samples, and what stands in for a phone number of this layout.
+    if digits in ("078051120", "219099999", "123456789", "111223333") or _FICTION.search(digits):
         return False
     separators = re.sub(r"\d", "", value)
     if separators == "--" or _SSN_WORD.search(before):

@@ -54,7 +54,7 @@ class InvalidRule(PermanentError):
 
 
 class Scanner:
-    """Finds personal data and secrets. Building one compiles the rules (about half a second); it is reusable.
+    """Finds personal data and secrets. Building one compiles the rules (about a second); it is reusable.
 
     `engine`: "hyperscan" is several times as fast; "re2" works everywhere; "auto" takes hyperscan where it is there.
     Not to be shared between threads.
