@@ -708,8 +708,8 @@ _PLACE_RULES = (
         r"[^ \t\"':\r\n$]{1,80}:[\"']?([^ \t\"'\r\n]{3,120}))",
         validator="command_password",
         examples=(
-            'curl -s --user "j.smith:dB2yF6@qL9v" https://api.service.io',
-            "curl -u dev:yqDVtkqPECri https://x.io",
+            'curl -s --user "olga:rT7pL2@wK5n" https://api.service.io',
+            "curl -u olga:mXhBwsjKQzrt https://x.io",
         ),
         counter_examples=(
             "curl -u 'test:test'",
@@ -728,7 +728,7 @@ _PLACE_RULES = (
         # hyperscan 0.9.1 misses the bounded repeat before the name in some texts.
         anchor=r"(?i)-(?:password|passwd|passphrase|pwd)[ \t=\"']",
         validator="command_password",
-        examples=("mysql --password=Sup3rS3cret db", "Connect-VIServer -User admin -Password VMware1!"),
+        examples=("mysql --password=Sup3rS3cret db", "Connect-VIServer -User admin -Password Cluster1!"),
         counter_examples=("mysql --password=$PW", "login --password <password>", "--password-stdin"),
         confidence=0.7,
     ),
@@ -737,7 +737,7 @@ _PLACE_RULES = (
         kind="password",
         pattern=r"(?i)psexec[^\r\n]{0,120}?[ \t]-u[ \t]+[^ \t\r\n]{1,80}[ \t]+-p[ \t]+([^ \t\r\n\"']{3,80})",
         validator="command_password",
-        examples=(r"psexec \\192.168.3.77 -u Administrator -p brak5sha cmd",),
+        examples=(r"psexec \\192.168.3.77 -u Administrator -p tulip77x cmd",),
         counter_examples=(r"psexec \\host -u Administrator -p %PW% cmd",),
         confidence=0.8,
     ),
@@ -757,10 +757,10 @@ _PLACE_RULES = (
         r"\t]+([^ \t\r\n]{3,120})",
         validator="command_password",
         examples=(
-            "machine api.github.com login ziggy password 0123abcdefgh",
+            "machine git.service.io login olga password 77lanterns77",
             "machine a.io\n  login u\n  password pass123\n",
         ),
-        counter_examples=("machine api.github.com login ziggy password $PW",),
+        counter_examples=("machine git.service.io login olga password $PW",),
         confidence=0.9,
     ),
     Rule(
@@ -773,7 +773,7 @@ _PLACE_RULES = (
         r"[ \t]{0,2}\([ \t\r\n]{0,40}(?:@?[\"'][^\"'\r\n]{1,120}[\"'],[ \t\r\n]{0,40}){1,2}@?[\"']"
         r"([^\"'\r\n]{4,80})[\"'][ \t\r\n]{0,8}\)",
         validator="command_password",
-        examples=('new NetworkCredential("ci", "AP7Ja<alnum:10>");', 'HTTPBasicAuth("user", "s3cretpw")'),
+        examples=('new NetworkCredential("ci", "kR4<alnum:10>");', 'HTTPBasicAuth("user", "s3cretpw")'),
         counter_examples=('new NetworkCredential("ci", "<password>");', "login('username', 'password')"),
         confidence=0.8,
     ),
@@ -827,7 +827,7 @@ _PLACE_RULES = (
         examples=(
             "- name: DB_PASSWORD\n  value: hunter22\n",
             '- name: API_TOKEN\n  value: "<alnum:32>"\n',
-            '<add key="FromEmailPassword" value="Prestigi1ariu$"/>',
+            '<add key="MailerPassword" value="Cumulonimbu5!"/>',
             '{"name": "DB_PASSWORD", "value": "hunter22"}',
         ),
         counter_examples=(
@@ -846,10 +846,10 @@ _PLACE_RULES = (
         examples=(
             'password = "hunter22"',
             "'db_password': 'xK9#mP2$'",
-            'my_password: "super$ecret"',
-            'if password == "team10":',
+            'my_password: "dande$lion"',
+            'if password == "crew27":',
             "PASS = 'q1w2e3r4'",
-            ':password       => "4ian1234",',
+            ':password       => "7oan5521",',
             "$pwd = 'open5esame';",
         ),
         counter_examples=(
@@ -1079,7 +1079,7 @@ _PLACE_RULES = (
         pattern=r"(?i)\b(?:password|passphrase|passcode)[ \t]+(?:is|was"
         r"|to)[ \t]*:?[ \t]*(?:\"([^\"\r\n ]{4,80})\"|'([^'\r\n ]{4,80})'|`([^`\r\n ]{4,80})`)",
         validator="command_password",
-        examples=("The default Password is 'blooberry'",),
+        examples=("The default Password is 'marmalade'",),
         counter_examples=("The password is 'required'", "password is '${PW}'"),
         confidence=0.6,
     ),
