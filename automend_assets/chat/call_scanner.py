@@ -96,6 +96,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN_OR_COMMA = re.compile(r'[{}\[\],]|"(?:[^"\\]++|\\.)*+"|"', re.DOTALL)
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(\s*+[}\]])', re.DOTALL)
 _LITERAL = re.compile(r"[^\s,}]++")
+_MAY_BE_FLOATS = frozenset({float, dict, list})
 _LONG_INTEGER = re.compile(r"\d{19}")
 _CLOSERS = re.compile(r"[\s}\]'\"]*+")
 _FOREIGN = re.compile(r"(?:^|\n)[ ]*+(?:AI[ ]++)?(?:to|recipient)=[ ]*+([A-Za-z_][\w.-]*+)[ ]*+:?[ ]*+(?=\{)")
@@ -134,10 +135,14 @@ def find_calls(text: str) -> tuple[str, list[Call]]:
 def decode_plain(text: str) -> dict[str, Any] | None:
     """Arguments that are a JSON object as they stand; None when anything would have to be repaired or refused."""
     try:
-        arguments, codes = _decode(text)
-    except _Malformed:
+        value = orjson.loads(text)
+        if type(value) is not dict or text.count('":') != len(value) or text.count("[") > MAX_DEPTH:
+            value, codes = _decode(text)
+            return value if type(value) is dict and not codes else None
+        _check_numbers(text, value)
+    except (orjson.JSONDecodeError, _Malformed):
         return None
-    return arguments if type(arguments) is dict and not codes else None
+    return value
 
 
 def _find_untagged(text: str) -> tuple[str, list[Call]]:
@@ -381,8 +386,7 @@ def _decode(text: str) -> tuple[Any, tuple[str, ...]]:
     keys = text.count('":')
     if keys != len(value) and keys != _count_keys(value):
         _refuse_duplicates(text)
-    if _may_have_floats(value) and _LONG_INTEGER.search(text):
-        _refuse_long_integers(text)
+    _check_numbers(text, value)
     return value, codes
 
 
@@ -469,13 +473,16 @@ def _finite(value: Any) -> bool:
     return type(value) is not float or value - value == 0
 
 
-def _may_have_floats(value: dict[str, Any]) -> bool:
-    return any(type(item) in (float, dict, list) for item in value.values())
+def _check_numbers(text: str, value: dict[str, Any]) -> None:
+    """orjson reads an integer beyond 64 bits as a float, without a word."""
+    for item in value.values():
+        if type(item) in _MAY_BE_FLOATS:
+            if _LONG_INTEGER.search(text):
+                _refuse_long_integers(text)
+            return
 
 
 def _refuse_long_integers(text: str) -> None:
-    """orjson reads an integer beyond 64 bits as a float, without a word."""
-
     def fits(digits: str) -> int:
         if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**64:
             raise _Malformed("number_out_of_range")

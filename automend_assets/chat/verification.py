@@ -27,6 +27,7 @@ a name in ``required`` that is not declared        still required
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 UNKNOWN_FUNCTION = "unknown_function"
@@ -74,43 +75,53 @@ class ParameterSchema:
 
     def __init__(self, declared: Any) -> None:
         self.declared = declared
-        self._required = frozenset(required_names(declared))
-        self._plain: dict[str, tuple[tuple[type, ...], frozenset[str] | None]] | None = None
-        if type(declared) is dict and (_is_bare_properties(declared) or _is_only_object(declared)):
-            self._plain = {
-                name: (_SCALAR_TYPES[schema["type"]], frozenset(schema["enum"]) if "enum" in schema else None)
-                for name, schema in declared_properties(declared).items()
-                if _is_plain(schema)
-            }
+        schema = {"properties": declared_properties(declared)} if _is_bare_properties(declared) else declared
+        self._fits = _quick_check({"type": "object", **schema}) if type(schema) is dict else _unsure
 
     def errors(self, arguments: dict[str, Any]) -> list[ArgumentError]:
         """What ``check_arguments`` finds."""
-        return [] if self._plainly_fit(arguments) else check_arguments(self.declared, arguments)
+        return [] if self._fits(arguments) else check_arguments(self.declared, arguments)
 
-    def _plainly_fit(self, arguments: dict[str, Any]) -> bool:
-        if self._plain is None or not self._required <= arguments.keys():
+
+def _quick_check(schema: Any) -> Callable[[Any], bool]:
+    """A check that is true only of values without violation; of the common schemas, of all such values."""
+    if type(schema) is not dict or not _COMBINATIONS.isdisjoint(schema) or "const" in schema:
+        return _unsure
+    kind = schema.get("type")
+    if "enum" in schema:
+        allowed = schema["enum"]
+        if kind != "string" or type(allowed) is not list or set(map(type, allowed)) != {str}:
+            return _unsure
+        return lambda value: type(value) is str and value in allowed
+    if kind == "array":
+        fits = _quick_check(schema.get("items"))
+        return lambda value: type(value) is list and all(map(fits, value))
+    if kind == "object":
+        return _quick_object_check(schema)
+    types = _SCALAR_TYPES.get(kind, ()) if type(kind) is str else ()
+    return lambda value: type(value) in types
+
+
+def _quick_object_check(schema: dict[str, Any]) -> Callable[[Any], bool]:
+    properties = schema.get("properties")
+    if type(properties) is not dict:
+        return _unsure
+    required = frozenset(required_among(schema, properties))
+    checks = {name: _quick_check(part) for name, part in properties.items()}
+
+    def fits(value: Any) -> bool:
+        if type(value) is not dict or not required <= value.keys():
             return False
-        for name, value in arguments.items():
-            plain = self._plain.get(name)
-            if plain is None or type(value) not in plain[0] or (plain[1] is not None and value not in plain[1]):
+        for name, item in value.items():
+            if not checks.get(name, _unsure)(item):
                 return False
         return True
 
-
-def _is_only_object(schema: dict[str, Any]) -> bool:
-    return schema.get("type") in (None, "object") and schema.keys().isdisjoint(_COMBINATIONS | {"enum", "const"})
+    return fits
 
 
-def _is_plain(schema: Any) -> bool:
-    """Whether a value fits as soon as it is of the scalar type and, for a string, among the enumerated ones."""
-    if type(schema) is not dict or type(kind := schema.get("type")) is not str or kind not in _SCALAR_TYPES:
-        return False
-    if "const" in schema or not _COMBINATIONS.isdisjoint(schema):
-        return False
-    if "enum" not in schema:
-        return True
-    allowed = schema["enum"]
-    return kind == "string" and type(allowed) is list and {type(item) for item in allowed} == {str}
+def _unsure(_: Any) -> bool:
+    return False
 
 
 def check_arguments(parameters: Any, arguments: dict[str, Any]) -> list[ArgumentError]:
@@ -144,8 +155,8 @@ def json_types(schema: Any) -> tuple[str, ...]:
     return tuple(types) if all(types) else ()
 
 
-def _is_bare_properties(parameters: dict[str, Any]) -> bool:
-    if "properties" in parameters or type(parameters.get("type")) in (str, list):
+def _is_bare_properties(parameters: Any) -> bool:
+    if type(parameters) is not dict or "properties" in parameters or type(parameters.get("type")) in (str, list):
         return False
     return all(type(schema) is dict for schema in parameters.values())
 

@@ -30,7 +30,7 @@ from automend_assets.datasets.glaive.conversation import (
 _BREAK = r"\n"
 _CALL_START = rf"{call_scanner.TAG} {{\"name\": \""
 _ARGUMENTS_START = r"\", \"arguments\": '"
-_MARKERS = "USER:|ASSISTANT:|FUNCTION RESPONSE:"
+_MARKS = ("<", "USER:", "ASSISTANT:", "FUNCTION RESPONSE:")
 # Necessary for reports_error; what it has to look at closely is rare.
 _MAY_REPORT_ERROR = (
     r"(?i-u:error|invalid|fail|exception|traceback|undefined|unable|unsuccessful|not[ _]found"
@@ -47,8 +47,6 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
         .select(
             "row",
             pl.struct(chat.str.strip_chars_end(SPACE)).struct.json_encode(),
-            marks=chat.str.count_matches("<", literal=True),
-            markers=chat.str.count_matches(_MARKERS),
         )
         .filter(
             chat.str.starts_with('{"chat":"USER:'),
@@ -76,8 +74,6 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             "is_call",
             odd=_is_odd(),
             messages=_messages(),
-            marks=1 + pl.col("is_call").cast(pl.UInt32),
-            markers=1 + (pl.col("is_user") | pl.col("is_response")).cast(pl.UInt32),
         )
         .group_by("row", maintain_order=True)
         .agg(
@@ -87,20 +83,17 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             users=1 + pl.col("is_user").sum(),
             responses=pl.col("is_response").sum(),
             calls=pl.col("is_call").sum(),
-            marks_read=pl.col("marks").sum(),
-            markers_read=1 + pl.col("markers").sum(),
         )
-        .join(
-            chat_rows.select("row", "marks", "markers", user=_words(chat.list.first())),
-            "row",
-            "left",
-            maintain_order="left",
+        .filter(~pl.col("odd"))
+        .join(chat_rows.select("row", user=_words(chat.list.first())), "row", "left", maintain_order="left")
+        .with_columns(
+            messages=pl.concat_str(
+                pl.lit('{"role":"user","content":"'), "user", pl.lit('"},'), pl.col("messages").list.join(",")
+            )
         )
         .filter(
-            ~pl.col("odd"),
             ~_is_odd_text(pl.col("user")),
-            pl.col("marks") == pl.col("marks_read"),
-            pl.col("markers") == pl.col("markers_read"),
+            *(~pl.col("messages").str.contains(mark, literal=True) for mark in _MARKS),
         )
         .join(_calls_by_row(calls), "row", "left", maintain_order="left")
         .with_columns(
@@ -157,8 +150,8 @@ def _is_odd() -> pl.Expr:
         | reply.str.starts_with("{")
         | (is_call & (pl.col("call").is_null() | is_user))
         | (is_response & ~is_call)
-        | (is_last == (is_user | is_response))
-        | (~is_last & (~pl.col("is_apart") | _is_odd_text(pl.col("words"))))
+        | (is_last == pl.col("words").is_not_null())
+        | (~is_last & (~pl.col("is_apart") | ~(is_user | is_response) | _is_odd_text(pl.col("words"))))
     )
 
 
@@ -274,7 +267,6 @@ def _columns(records: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
     )
     answer_message = pl.struct(role=pl.lit("assistant"), content=answer).struct.json_encode()
     user = pl.format('{{"role":"user","content":"{}"}}', "user")
-    messages = pl.col("messages").list.join(",")
     nothing = pl.lit("[]")
     columns = {
         "num_turns": pl.col("users"),
@@ -291,9 +283,7 @@ def _columns(records: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
         "call_errors": pl.format("[{}]", "error"),
         "num_call_errors": pl.col("errors"),
         "num_invalid_calls": pl.col("invalid"),
-        "conversation": pl.concat_str(
-            pl.lit("["), pl.Series("system", systems, pl.String), user, pl.lit(","), messages, pl.lit("]")
-        ),
+        "conversation": pl.format("[{}{}]", pl.Series("system", systems, pl.String), "messages"),
         "workflow": pl.format("[{},{}]", user, answer_message),
     }
     return records.select(
