@@ -1108,8 +1108,8 @@ _PERSONAL_RULES = (
     Rule(
         id="email",
         kind="email",
-        pattern=r"(?i)[a-z0-9][a-z0-9._%+'-]{0,63}@(?:[a-z0-9-]{1,63}\.){1,6}(?:xn--[a-z0-9-]{2,59}|[a-z]{2,24})\b",
-        anchor=r"(?i)[a-z0-9._%+'-]@[a-z0-9-]{1,63}\.",
+        pattern=r"(?i)[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9-]{1,63}\.){1,6}(?:xn--[a-z0-9-]{2,59}|[a-z]{2,24})\b",
+        anchor=r"(?i)[a-z0-9._%+-]@[a-z0-9-]{1,63}\.",
         validator="email",
         examples=(
             "write to jane.doe@web-mail.org today",

@@ -34,7 +34,7 @@ def redacted(scanner: Scanner, text: str, style: Style = "placeholder") -> str:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=DOCUMENTS)
 def test_nothing_is_found_afterwards_and_a_second_time_changes_nothing(
     scanner: Scanner, style: Style, text: str
