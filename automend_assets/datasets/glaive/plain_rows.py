@@ -27,6 +27,8 @@ from automend_assets.datasets.glaive.conversation import (
     verify_call,
 )
 
+# The steps below gain nothing from the optimiser, which takes longer than they do.
+_AS_WRITTEN = pl.QueryOptFlags.none()
 _BREAK = r"\n"
 _CALL_START = rf"{call_scanner.TAG} {{\"name\": \""
 _ARGUMENTS_START = r"\", \"arguments\": '"
@@ -42,7 +44,7 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
     """The columns of ``conversation.RECORD_SCHEMA`` for the plain ones among ``chats``, and their position, ``row``."""
     chat = pl.col("chat")
     chat_rows = (
-        pl.DataFrame({"chat": chats})
+        pl.LazyFrame({"chat": chats})
         .with_row_index("row")
         .select(
             "row",
@@ -58,15 +60,16 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             .str.strip_suffix(f'{END_MARK}"}}')
             .str.split(rf"{_BREAK}{_BREAK}ASSISTANT:")
         )
+        .select("row", user=_words(chat.list.first()), text=chat.list.slice(1))
+        .collect(optimizations=_AS_WRITTEN)
     )
-    exchanges = _read_exchanges(chat_rows.select("row", text=chat.list.slice(1)).explode("text"))
-    calls = _read_calls(exchanges.filter("is_call"), prompts)
-    exchanges = exchanges.join(
-        calls.select("exchange", "name", "call"), "exchange", "left", maintain_order="left"
-    )
-    failed = _rows_with_failures(exchanges.filter("is_response"))
+    exchanges = _read_exchanges(chat_rows.lazy().select("row", "text").explode("text"))
+    calls = _read_calls(exchanges.lazy().filter("is_call"), prompts)
+    failed = _rows_with_failures(exchanges)
     records = (
-        exchanges.select(
+        exchanges.lazy()
+        .join(calls.lazy().select("exchange", "name", "call"), "exchange", "left", maintain_order="left")
+        .select(
             "row",
             "reply",
             "is_user",
@@ -85,7 +88,7 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             calls=pl.col("is_call").sum(),
         )
         .filter(~pl.col("odd"))
-        .join(chat_rows.select("row", user=_words(chat.list.first())), "row", "left", maintain_order="left")
+        .join(chat_rows.lazy().select("row", "user"), "row", "left", maintain_order="left")
         .with_columns(
             messages=pl.concat_str(
                 pl.lit('{"role":"user","content":"'), "user", pl.lit('"},'), pl.col("messages").list.join(",")
@@ -101,16 +104,16 @@ def read_plain_rows(chats: pl.Series, prompts: Sequence[Prompt]) -> pl.DataFrame
             pl.col("errors", "invalid").fill_null(0),
             failed=pl.col("row").is_in(failed.implode()),
         )
+        .collect(optimizations=_AS_WRITTEN)
     )
     return _columns(records, prompts)
 
 
-def _read_exchanges(texts: pl.DataFrame) -> pl.DataFrame:
+def _read_exchanges(texts: pl.LazyFrame) -> pl.DataFrame:
     """Replies of the assistant, each with the turn of user or function that comes back."""
     follows = pl.col("follows")
     return (
-        texts.lazy()
-        .with_row_index("exchange")
+        texts.with_row_index("exchange")
         .with_columns(pl.col("text").str.splitn(END_MARK, 2).struct.rename_fields(["reply", "follows"]))
         .unnest("text")
         .with_columns(
@@ -127,7 +130,7 @@ def _read_exchanges(texts: pl.DataFrame) -> pl.DataFrame:
             words=_words(follows.str.strip_prefix("USER:").str.strip_prefix("FUNCTION RESPONSE:")),
         )
         .drop("follows")
-        .collect()
+        .collect(optimizations=_AS_WRITTEN)
     )
 
 
@@ -168,17 +171,16 @@ def _messages() -> pl.Expr:
         .when(is_response)
         .then(pl.lit(',{"role":"tool","content":"')),
         "words",
-        pl.when(is_user)
-        .then(pl.lit('"}'))
-        .when(is_response)
-        .then(pl.format('","name":"{}"}}', "name")),
+        pl.when(is_user).then(pl.lit('"}')).when(is_response).then(pl.format('","name":"{}"}}', "name")),
         ignore_nulls=True,
     )
 
 
-def _rows_with_failures(responses: pl.DataFrame) -> pl.Series:
-    suspicious = responses.filter(pl.col("words").str.contains(_MAY_REPORT_ERROR))
-    failed = [row for row, text in suspicious.select("row", "words").iter_rows() if reports_error(_plain(text))]
+def _rows_with_failures(exchanges: pl.DataFrame) -> pl.Series:
+    suspicious = exchanges.filter("is_response", pl.col("words").str.contains(_MAY_REPORT_ERROR))
+    failed = [
+        row for row, text in suspicious.select("row", "words").iter_rows() if reports_error(_plain(text))
+    ]
     return pl.Series(failed, dtype=pl.UInt32)
 
 
@@ -186,12 +188,11 @@ def _plain(text: str) -> str:
     return str(orjson.loads(f'"{text}"'))
 
 
-def _read_calls(exchanges: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
+def _read_calls(exchanges: pl.LazyFrame, prompts: Sequence[Prompt]) -> pl.DataFrame:
     """JSON of the calls that are plain: as a call, as a workflow step, their number of arguments, their errors."""
     name, text = pl.col("name"), pl.col("text")
     parts = (
-        exchanges.lazy()
-        .select(
+        exchanges.select(
             "exchange",
             "row",
             pl.col("reply")
@@ -202,7 +203,7 @@ def _read_calls(exchanges: pl.DataFrame, prompts: Sequence[Prompt]) -> pl.DataFr
         .unnest("reply")
         .filter(name != "", ~name.str.contains("\\", literal=True), text.str.ends_with("'}"))
         .with_columns(text.str.strip_suffix("'}"), number=pl.int_range(pl.len()).over("row"))
-        .collect()
+        .collect(optimizations=_AS_WRITTEN)
     )
     read: list[str | None] = []
     counts: list[int] = []
@@ -239,10 +240,11 @@ def _error_texts(number: int, name: str, found: Sequence[tuple[str, str]]) -> st
     return dumps([{"call": number, "name": name, "code": code, "path": path} for code, path in found])[1:-1]
 
 
-def _calls_by_row(calls: pl.DataFrame) -> pl.DataFrame:
+def _calls_by_row(calls: pl.DataFrame) -> pl.LazyFrame:
     texts = ("call", "step", "error")
     return (
-        calls.group_by("row", maintain_order=True)
+        calls.lazy()
+        .group_by("row", maintain_order=True)
         .agg(*texts, pl.col("count", "errors").sum(), invalid=(pl.col("errors") > 0).sum())
         .with_columns(pl.col(*texts).list.join(","))
     )
