@@ -30,12 +30,12 @@ def map_batches(
     """Yield what `transform` makes of every `batch_rows` rows of `frame`, in order.
 
     `workers` is the number of processes: one per core when None, none but this one for 1. Of a small frame fewer are
-    used, one per two batches: a process has cost a second before its first row.
+    used, one per four batches: a process has cost a second before its first row.
     Memory holds as many batches as there are processes, and one. `transform` must be picklable; `preload` is the
     module that processes import before they fork.
     """
     batches = frame.collect_batches(chunk_size=batch_rows, maintain_order=True)
-    workers = min(workers or os.cpu_count() or 1, max(1, _count(frame) // (2 * batch_rows)))
+    workers = min(workers or os.cpu_count() or 1, max(1, _count(frame) // (4 * batch_rows)))
     if workers == 1:
         yield from map(transform, batches)
         return

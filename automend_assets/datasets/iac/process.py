@@ -14,7 +14,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from automend_assets.dedup.deduplicate import deduplicate
 from automend_assets.pipeline.batches import map_batches
 
 STAGE = "manifests"
-BATCH_ROWS = 4_096
-"""Rows that one process takes at a time: some 40 MB."""
+BATCH_ROWS = 2_048
+"""Rows that one process takes at a time: some 20 MB."""
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "row_number": pl.Int64,
@@ -111,6 +111,7 @@ _CANDIDATE_COLUMNS = (
     "has_mark",
     "has_returns",
 )
+_PRELOAD = "automend_assets.datasets.iac.preload"
 _GENERIC_PROMPT = "Apply the Kubernetes manifest."
 
 
@@ -144,7 +145,7 @@ def process(
     transform = partial(prepare_batch, options=options, seed=seed)
     with _writer(staged, MANIFESTS_SCHEMA) as good, _writer(refused, QUARANTINE_COLUMNS) as bad:
         for kept, dropped in map_batches(
-            raw, transform, batch_rows=batch_rows, workers=workers, preload=__name__
+            raw, transform, batch_rows=batch_rows, workers=workers, preload=_PRELOAD
         ):
             rows_in += len(kept) + len(dropped)
             if len(kept):
@@ -203,7 +204,7 @@ def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple
         ]
     readings = [outcome.parsed for outcome in outcomes if outcome.parsed is not None]
     chosen = candidates.filter(pl.Series([o.parsed is not None for o in outcomes], dtype=pl.Boolean))
-    redacted = _redactor(options.limits).redact(chosen["content"].to_list(), readings)
+    redacted = Redactor(options.limits).redact(chosen["content"].to_list(), readings)
     refused = pl.concat(
         [
             *(
@@ -277,7 +278,7 @@ def _manifests(
     ]
     columns = pl.DataFrame(described, schema=_DESCRIBED, orient="row")
     frame = usable.select("row_number", "hexsha", "repo", "path", "licenses").hstack(columns)
-    found = _redactor(options.limits).count_findings(frame["prompt"])
+    found = Redactor(options.limits).count_findings(frame["prompt"])
     frame = frame.with_columns(
         prompt=pl.when(found > 0).then(pl.lit(_GENERIC_PROMPT)).otherwise("prompt"),
         size=pl.col("content").str.len_bytes().cast(pl.Int64),
@@ -360,11 +361,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-@lru_cache(maxsize=1)
-def _redactor(limits: Limits) -> Redactor:
-    return Redactor(limits)
 
 
 def _json(value: Any) -> str:

@@ -21,6 +21,8 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import polars as pl
@@ -38,6 +40,12 @@ NAMED_VALUE_RULE = "named-value-password"
 _TELLING_NAME = re.compile(r"pass|pwd|secret|token|key|cred|auth|salt|cert|dsn|conn", re.IGNORECASE)
 # What a template engine or a shell fills in; in a Secret everything else is taken for the secret.
 _REFERENCE = re.compile(r"\$[({]|\{\{|^<[^>]*>$")
+# What the last word of a name must be for its value to be the secret, not a place of it (`PASSWORD_FILE`).
+_SECRETS_NAME = re.compile(
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|secret|private|encryption)[_.-]?key)$",
+    re.IGNORECASE,
+)
+_CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9._/:-]")))
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]*(?:\r?\n[ \t]*)?)+")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n?")
 # Whole where the scanner finds the secret part of them: of a key without its body nothing is left to read, and
@@ -82,12 +90,18 @@ class _Span(NamedTuple):
     kind: str
 
 
+@lru_cache(maxsize=1)
+def shared_scanner() -> Scanner:
+    """The scanner of this process, whose rules are compiled once."""
+    return Scanner()
+
+
 class Redactor:
-    """Redacts batches of manifests; building one compiles the scanner's rules."""
+    """Redacts batches of manifests."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._scanner = Scanner()
+        self._scanner = shared_scanner()
 
     def redact(self, texts: list[str], parsed: list[Parsed]) -> list[Redacted]:
         """Redact `texts`, of which `parsed` are the readings."""
@@ -134,23 +148,40 @@ class Redactor:
         return found
 
     def _named_values(self, manifests: list[Redacted]) -> list[tuple[int, _Span]]:
-        """Values whose name says that they are secret, as the scanner judges an assignment of them."""
+        """Values whose name says that they are secret: as the scanner judges an assignment of them, or as mixed as only
+        passwords are."""
         lines, places = [], []
+        chosen = []
         for row, manifest in enumerate(manifests):
             scalars = manifest.parsed.scalars
             for name, value in manifest.parsed.named_values:
                 told, secret = scalars[name].value, scalars[value].value
-                if secret and "\n" not in secret and '"' not in secret and _TELLING_NAME.search(told):
+                if not secret or not _TELLING_NAME.search(told):
+                    continue
+                if _SECRETS_NAME.search(told) and _is_mixed(secret):
+                    chosen.append((row, value))
+                elif "\n" not in secret and '"' not in secret:
                     lines.append(f'{told}: "{secret}"\n')
                     places.append((row, value))
+            chosen += [
+                (row, index + 1)
+                for index, (key, value) in enumerate(pairwise(scalars))
+                if key.is_key and not value.is_key and key.depth == value.depth
+                if _SECRETS_NAME.search(key.value) and _is_mixed(value.value)
+            ]
         found = self._scanner.scan(pl.Series(lines, dtype=pl.String))
-        spans = []
-        for line in found["row"].unique(maintain_order=True).to_list():
-            row, value = places[line]
-            text = manifests[row].text
-            start, end = _inner(text, manifests[row].parsed.scalars[value])
-            spans.append((row, _Span(start, end, NAMED_VALUE_RULE, "password")))
-        return spans
+        chosen += [places[line] for line in found["row"].unique(maintain_order=True).to_list()]
+        return [
+            (
+                row,
+                _Span(
+                    *_inner(manifests[row].text, manifests[row].parsed.scalars[value]),
+                    NAMED_VALUE_RULE,
+                    "password",
+                ),
+            )
+            for row, value in chosen
+        ]
 
     def _apply(self, manifest: Redacted, spans: list[_Span]) -> bool:
         """Replace `spans` in a manifest; whether its text changed. It is refused when that is not possible."""
@@ -309,6 +340,13 @@ def _secret_values(manifest: Redacted) -> list[_Span]:
         if not (is_filler(value) or _REFERENCE.search(value)):
             spans.append(_Span(*_inner(manifest.text, scalar), SECRET_RULE, "secret"))
     return spans
+
+
+def _is_mixed(value: str) -> bool:
+    """Whether a value mixes characters as passwords do, and names, paths, addresses and references do not."""
+    if len(value) < 8 or re.search(r"\s|^[./]|://", value) or _REFERENCE.search(value) or is_filler(value):
+        return False
+    return sum(found.search(value) is not None for found in _CLASSES) >= 3
 
 
 def _decoded(value: str) -> str:

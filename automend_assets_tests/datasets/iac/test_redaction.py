@@ -42,6 +42,16 @@ def test_a_named_value_is_replaced_and_the_name_stays(redactor: Redactor) -> Non
     assert result.rules.total() == 1
 
 
+@pytest.mark.parametrize("password", ["z5M#UDz" + "He3uLE", "z!R8K8zQ" + "rviny3", "zRbtrGNtt" + "Ui6nRk8q%"])
+def test_a_password_is_one_whatever_characters_it_has(redactor: Redactor, password: str) -> None:
+    for text in (
+        "env:\n- name: DB_PASSWORD\n  value: {}\n",
+        "db:\n  adminPassword: {}\n",
+        "a: {{token: '{}'}}\n",
+    ):
+        assert password not in redact(redactor, text.format(password)).text
+
+
 def test_the_order_of_name_and_value_does_not_matter(redactor: Redactor) -> None:
     result = redact(redactor, f'env:\n- value: "{PASSWORD}"\n  name: DB_PASSWORD\n')
     assert PASSWORD not in result.text
@@ -105,6 +115,12 @@ def test_a_secret_whose_values_are_filled_in_elsewhere_stays(redactor: Redactor)
         "image: registry.example.com/a/b:1.16.0.2\n",
         "env:\n- name: DB_PASSWORD\n  valueFrom:\n    secretKeyRef:\n      name: db\n      key: password\n",
         "env:\n- name: DB_PASSWORD\n  value: $(OTHER)\n",
+        "env:\n- name: DB_SECRET\n  value: my-secret-1\n",
+        "secret: db-credentials-v2.1\ntoken: path/to/token-1\n",
+        "secret:\n  optional: true\n",
+        "env:\n- name: PASSWORD_FILE\n  value: /etc/Secrets/db-1\n",
+        "env:\n- name: TOKEN_AUDIENCE\n  value: Kubernetes-API-v1\n",
+        "env:\n- name: DB_PASSWORD\n  value: <Your-Password-1>\n",
         "host: 127.0.0.1\nresolver: 8.8.8.8\ncluster: 10.96.0.10\n",
         "password:\n  fieldRef: x\n",
     ],
