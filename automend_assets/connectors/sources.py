@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from automend_assets.connectors.hub import HubFile, HubResource
 from automend_assets.errors import PermanentError
-from automend_assets.versions.manifest import FileSource, HubSource, SampleSource, Source
+from automend_assets.versions.manifest import FileSource, HubSource, LogSource, SampleSource, Source
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -104,6 +104,11 @@ def open_files(source: Source, origin: Origin, hub: HubResource) -> Iterator[tup
     if isinstance(source, HubSource):
         for file in origin.data_files(hub, source.repo, source.revision):
             yield f"{source.repo}/{file.path}", hub.open(source.repo, source.revision, file)
+    elif isinstance(source, LogSource):
+        raise SourceMissing(
+            f"{origin.dataset} is read from files, and this version is a range of the table {source.table}: cut "
+            f"one with `automend cut {origin.dataset} --source sample`."
+        )
     else:
         path = origin.sample if isinstance(source, SampleSource) else Path(source.path)
         yield str(path), _open_unchanged(path, source, origin)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from automend_assets.errors import PermanentError, TransientError
 from automend_assets.versions.manifest import (
+    LogSource,
     Manifest,
     ManifestChanged,
     version_key,
@@ -53,6 +54,10 @@ class LedgerUnavailable(TransientError):
 
 class VersionNotFound(PermanentError):
     """A version that was never cut."""
+
+
+class RangeTaken(PermanentError):
+    """A range of a log that does not begin where the newest version of that log ends."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Ledger:
 
         One transaction that holds the dataset's lock: concurrent cuts get different, dense numbers, equal
         manifests one version, and a process that dies in between leaves nothing.
+
+        Raises RangeTaken for a range of a log that is not the next one: somebody else was first.
         """
         self._create_table()
         with self._transaction(lock=f"automend versions of {manifest.dataset}") as connection:
@@ -100,6 +107,8 @@ class Ledger:
             ).one_or_none()
             if same is not None:
                 return self._version(same)
+            if isinstance(manifest.source, LogSource):
+                self._require_next_range(connection, manifest.dataset, manifest.source)
             last = connection.execute(sa.select(sa.func.max(_VERSIONS.c.number)).where(of_dataset)).scalar()
             version = Version(
                 dataset=manifest.dataset,
@@ -131,15 +140,51 @@ class Ledger:
             raise VersionNotFound(self._not_found(dataset, key))
         return self._version(rows[0])
 
-    def versions(self, dataset: str) -> list[Version]:
-        """Every version of `dataset`, oldest first, each verified as by `get`."""
-        query = sa.select(_VERSIONS).where(_VERSIONS.c.dataset == dataset)
-        return [self._version(row) for row in self._rows(query)]
+    def versions(self, dataset: str, *, after: int = 0, limit: int | None = None) -> list[Version]:
+        """The versions of `dataset` with numbers above `after`, oldest first, at most `limit`, verified as by `get`."""
+        query = sa.select(_VERSIONS).where(_VERSIONS.c.dataset == dataset, _VERSIONS.c.number > after)
+        return [self._version(row) for row in self._rows(query.limit(limit))]
+
+    def log_end(self, dataset: str, table: str) -> int:
+        """The last id of `table` that is in a version of `dataset`; 0 when none is."""
+        if not self._prepared and not self._has_table():
+            return 0
+        with self._transaction() as connection:
+            return self._log_end(connection, dataset, table)
 
     def keys(self, dataset: str) -> list[str]:
         """The keys of every version of `dataset`, oldest first, without reading the manifests."""
         query = sa.select(_VERSIONS.c.number).where(_VERSIONS.c.dataset == dataset)
         return [version_key(row.number) for row in self._rows(query)]
+
+    def _log_end(self, connection: sa.Connection, dataset: str, table: str) -> int:
+        # Newest first and one at a time: what a tick costs must not grow with the number of versions. The text
+        # is that of `Manifest.canonical`, whose keys are sorted.
+        query = (
+            sa.select(_VERSIONS)
+            .where(
+                _VERSIONS.c.dataset == dataset,
+                _VERSIONS.c.manifest.contains(f'"table":"{table}"', autoescape=True),
+            )
+            .order_by(_VERSIONS.c.number.desc())
+            .limit(1)
+        )
+        row = connection.execute(query).one_or_none()
+        while row is not None:
+            source = self._version(row).manifest.source
+            if isinstance(source, LogSource) and source.table == table:
+                return source.hi
+            row = connection.execute(query.where(_VERSIONS.c.number < row.number)).one_or_none()
+        return 0
+
+    def _require_next_range(self, connection: sa.Connection, dataset: str, source: LogSource) -> None:
+        end = self._log_end(connection, dataset, source.table)
+        if source.lo != end:
+            raise RangeTaken(
+                f"The rows {source.lo} < id <= {source.hi} of {source.table} cannot be a version of {dataset}: its "
+                f"versions end at id {end} in the ledger {_shown(self._url)}, and the next one begins there. Another "
+                f"process cut one meanwhile; cut again, and the range is taken from there."
+            )
 
     def _rows(self, query: sa.Select[tuple[Any, ...]]) -> list[sa.Row[tuple[Any, ...]]]:
         if not self._prepared and not self._has_table():

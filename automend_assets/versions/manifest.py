@@ -60,7 +60,29 @@ class FileSource(_Frozen):
     bytes: Annotated[int, Field(ge=0)]
 
 
-Source = Annotated[SampleSource | HubSource | FileSource, Field(discriminator="kind")]
+class LogSource(_Frozen):
+    """The rows `lo < id <= hi` of a growing table, as they were when the version was cut.
+
+    `table` names the table with its schema; it tells apart what is read with ids of its own. `rows` and `sha256`
+    pin the content (`connectors.interactions.fingerprint`). Ranges of one table follow each other without gap or
+    overlap: the ledger cuts only the range that begins where the newest version of the table ends.
+    """
+
+    kind: Literal["log"] = "log"
+    table: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
+    lo: Annotated[int, Field(ge=0)]
+    hi: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.hi <= self.lo:
+            raise ValueError(f"hi must be above lo, and {self.hi} is not above {self.lo}")
+        return self
+
+
+Source = Annotated[SampleSource | HubSource | FileSource | LogSource, Field(discriminator="kind")]
 
 
 class Manifest(_Frozen):

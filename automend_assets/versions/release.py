@@ -312,6 +312,11 @@ def _provenance(version: str, manifest: Manifest, contract: Contract) -> str:
             source = f"the file `{PurePath(manifest.source.path).name}`, sha256 `{manifest.source.sha256}`"
         case "sample":
             source = f"the sample bundled with the project, generated, sha256 `{manifest.source.sha256}`"
+        case "log":
+            source = (
+                f"the rows {manifest.source.lo} < id <= {manifest.source.hi} of the table `{manifest.source.table}`, "
+                f"sha256 `{manifest.source.sha256}`"
+            )
     asked = "all rows" if manifest.rows is None else f"{manifest.rows:,} rows"
     return _list(
         [
