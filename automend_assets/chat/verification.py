@@ -110,12 +110,11 @@ def _quick_object_check(schema: dict[str, Any]) -> Callable[[Any], bool]:
     checks = {name: _quick_check(part) for name, part in properties.items()}
 
     def fits(value: Any) -> bool:
-        if type(value) is not dict or not required <= value.keys():
-            return False
-        for name, item in value.items():
-            if not checks.get(name, _unsure)(item):
-                return False
-        return True
+        return (
+            type(value) is dict
+            and required <= value.keys()
+            and all(checks.get(name, _unsure)(item) for name, item in value.items())
+        )
 
     return fits
 
@@ -156,7 +155,11 @@ def json_types(schema: Any) -> tuple[str, ...]:
 
 
 def _is_bare_properties(parameters: Any) -> bool:
-    if type(parameters) is not dict or "properties" in parameters or type(parameters.get("type")) in (str, list):
+    if (
+        type(parameters) is not dict
+        or "properties" in parameters
+        or type(parameters.get("type")) in (str, list)
+    ):
         return False
     return all(type(schema) is dict for schema in parameters.values())
 

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automend_assets.chat.verification import check_arguments, declared_properties, required_names
+from automend_assets.chat.verification import (
+    ParameterSchema,
+    check_arguments,
+    declared_properties,
+    required_names,
+)
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",
@@ -156,3 +161,46 @@ def closed(schema: Any) -> Any:
 def test_the_verdict_is_that_of_jsonschema(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
     expected = jsonschema.Draft202012Validator(closed(schema)).is_valid(arguments)
     assert (check_arguments(schema, arguments) == []) == expected
+
+
+keywords = st.sampled_from(
+    ["type", "enum", "const", "properties", "required", "additionalProperties", "items", "anyOf", "a", "b"]
+)
+dirty_schemas = st.recursive(
+    values | words | st.sampled_from(["str", "any", ["object"]]),
+    lambda inner: (
+        st.dictionaries(keywords, inner, max_size=4)
+        | st.fixed_dictionaries({"type": words}, optional={"properties": st.dictionaries(keys, inner)})
+    ),
+    max_leaves=8,
+)
+
+
+@given(object_schemas | dirty_schemas, st.dictionaries(keys, values, max_size=3))
+def test_the_quick_check_passes_nothing_that_is_wrong(schema: Any, arguments: dict[str, Any]) -> None:
+    assert ParameterSchema(schema).errors(arguments) == check_arguments(schema, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"city": "Oslo", "unit": "C", "days": 3, "tags": ["a"], "place": {"lat": 1.5}},
+        {"city": "Oslo", "tags": [], "place": {"lat": 1}},
+    ],
+)
+def test_the_quick_check_passes_the_common_forms(arguments: dict[str, Any]) -> None:
+    schema = ParameterSchema(
+        {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "unit": {"type": "string", "enum": ["C", "F"]},
+                "days": {"type": "integer"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+                "place": {"type": "object", "properties": {"lat": {"type": "number"}}, "required": ["lat"]},
+            },
+            "required": ["city"],
+        }
+    )
+    assert schema.errors(arguments) == []
+    assert schema.errors({**arguments, "unit": "K", "tags": [1]}) != []

@@ -192,7 +192,9 @@ def _read_function(text: str) -> Function | None:
     tool = {**value, "description": description if type(description) is str else ""}
     if type(parameters) is not dict or "properties" not in parameters:
         tool["parameters"] = {"type": "object", "properties": properties}
-    return Function(name, ParameterSchema(parameters), dumps(signature), dumps({"type": "function", "function": tool}))
+    return Function(
+        name, ParameterSchema(parameters), dumps(signature), dumps({"type": "function", "function": tool})
+    )
 
 
 Turn = tuple[str, str, bool]

@@ -118,6 +118,8 @@ ERROR_KEYWORDS = (
     "undefined",
     "not found",
 )
+MIN_CHAT_CHARS = 10
+"""A shorter chat cannot hold a request and its answer; the contract's ``chat_long_enough`` guards the same bound."""
 MAX_ROW_BYTES = 200_000
 """Longer rows (80 times the mean) go to quarantine: nobody trains on a conversation of that size."""
 
@@ -137,6 +139,8 @@ def parse_batch(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .then(pl.lit("empty_chat"))
         .when(pl.col("chat").str.len_bytes() + pl.col("system").str.len_bytes().fill_null(0) > MAX_ROW_BYTES)
         .then(pl.lit("too_large"))
+        .when(pl.col("chat").str.len_chars() < MIN_CHAT_CHARS)
+        .then(pl.lit("too_short"))
     )
     raw = raw.with_columns(reason=reason)
     refused = quarantine_rows(

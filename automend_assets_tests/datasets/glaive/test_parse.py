@@ -267,7 +267,7 @@ def test_a_call_without_its_end_mark(gap: str) -> None:
 @pytest.mark.parametrize(
     ("chat", "reason"),
     [
-        ("Hello.", "text_before_first_turn"),
+        ("Hello there.", "text_before_first_turn"),
         ("ASSISTANT: Hello. <|endoftext|>", "not_started_by_user"),
         ("USER: Hello.", "no_assistant_turn"),
         ("Note. USER: a\n\n\nASSISTANT: b <|endoftext|>", "text_before_first_turn"),
@@ -434,6 +434,7 @@ PIECES = st.sampled_from(
     [" <|endoftext|>\n\n\n", " <|endoftext|>", "\n\n\nUSER: ", "\n\nUSER:", "\n\n\nASSISTANT: ",
      "\n\n\nFUNCTION RESPONSE: ", "USER: ", "words", "{", "}", "\n", " ", "<", "to= f: {",
      CALL, CALL.replace("'{}'", """'{"a": 1, "b": "it's \\u00e9"}'"""),
+     "\n\n", "\n\nASSISTANT:", "\\n", "\t", "\r", "<|endoftext|>", "<|endoftext|>\n\nUSER:",
      '{"error": 1}', "\x1e", "\x1c", "\u2028", "\\", '"', "é", "\x00", "None error"]
 )  # fmt: skip
 TURN_LISTS = st.lists(
@@ -490,17 +491,19 @@ def test_nothing_raises(system: str, chat: str) -> None:
 
 def test_rows_that_cannot_be_read_are_refused_with_their_reason() -> None:
     raw = raw_frame(
-        (None, None), (None, " \n"), ("s" * MAX_ROW_BYTES, "USER: a"), (None, None), (None, "{" * 100_000)
-    )
+        (None, None), (None, " \n"), ("s" * MAX_ROW_BYTES, "USER: a"), (None, None), (None, "{" * 100_000),
+        (None, "USER: é"), (None, "USER: éé\n\n"),
+    )  # fmt: skip
     raw = raw.with_columns(
         source_error=pl.when(pl.col("row_number") == 3).then(pl.lit("not_json")),
         source_text=pl.when(pl.col("row_number") == 3).then(pl.lit("{oops")),
     )
     processed, quarantine = parse_batch(raw)
-    assert processed["row_number"].to_list() == [4]
+    assert processed["row_number"].to_list() == [4, 6]
     refused = quarantine.filter(stage="processed_records")
     assert refused.select("row_number", "reason").rows() == [
-        (0, "empty_chat"), (1, "empty_chat"), (2, "too_large"), (3, "not_json")
+        (0, "empty_chat"), (1, "empty_chat"), (2, "too_large"), (3, "not_json"),
+        (5, "too_short"),
     ]  # fmt: skip
     assert refused["text"].to_list()[3] == "{oops"
     assert max(len(text or "") for text in quarantine["text"]) <= 1_000
