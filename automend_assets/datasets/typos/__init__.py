@@ -1,0 +1,1 @@
+"""Interactions of the application to an embedding model that corrects typos."""

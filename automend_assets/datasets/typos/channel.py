@@ -1,0 +1,211 @@
+"""The noise channel: what it costs to explain a typed text as a misspelling of each of some corrections.
+
+What belongs here: the cost of one error by its kind and the weighted edit distance built from them. What does not:
+which corrections are looked at and how the cost is weighed against likeness (`lookup.py`).
+
+A cost is roughly the negative logarithm of how often the error is made where it can be made. The figures are set by
+hand from what is known of typing (a neighbouring key, a doubled letter, two letters swapped, a letter left out are
+common; any other character in place of one that belongs there is rare) and are no fit to any data.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automend_assets.datasets.typos.noise import NEIGHBOURS, SHAPES, SOUNDS
+from automend_assets.datasets.typos.texts import normalised
+
+Costs = NDArray[np.float32]
+Codes = NDArray[np.uint8]
+
+# Texts are compared by their first characters only: the cost of a comparison must have a bound.
+LONGEST = 48
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789 -./&'+[];,!"
+_SEPARATORS = " -./'"
+_VOWELS = "aeiouy"
+_PADDING = 0
+_OTHER = len(_ALPHABET) + 1
+_SIZE = _OTHER + 1
+
+_SUBSTITUTION = 4.5
+_SUBSTITUTED_KEY = 2.6
+_SUBSTITUTED_SOUND = 2.4
+_SUBSTITUTED_SHAPE = 2.4
+_SUBSTITUTED_VOWEL = 3.5
+_OMISSION = 2.2
+_OMITTED_REPEAT = 1.6
+_OMITTED_SEPARATOR = 1.0
+_INSERTION = 4.2
+_INSERTED_KEY = 3.4
+_INSERTED_REPEAT = 2.0
+_INSERTED_SEPARATOR = 1.5
+_TRANSPOSITION = np.float32(1.9)
+_RESPELT = 2.4
+_SPELT_OUT = 1.0
+_NEVER = np.float32(1e6)
+
+_NUMBERS = (
+    *(("zero", "0"), ("one", "1"), ("two", "2"), ("three", "3"), ("four", "4"), ("five", "5"), ("six", "6")),
+    *(("seven", "7"), ("eight", "8"), ("nine", "9"), ("ten", "10"), ("twenty", "20"), ("thirty", "30")),
+    *(
+        ("forty", "40"),
+        ("fifty", "50"),
+        ("sixty", "60"),
+        ("seventy", "70"),
+        ("eighty", "80"),
+        ("ninety", "90"),
+    ),
+)
+
+
+def folded(text: str) -> str:
+    """The normalised text without accents, which keyboards often lack."""
+    decomposed = unicodedata.normalize("NFKD", normalised(text))
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def _codes(text: str) -> Codes:
+    return _CODES_OF[np.minimum(np.frombuffer(text[:LONGEST].encode("utf-32-le"), np.uint32), 128)]
+
+
+def _codes_of() -> Codes:
+    codes = np.full(129, _OTHER, np.uint8)
+    for number, char in enumerate(_ALPHABET, start=1):
+        codes[ord(char)] = number
+    return codes
+
+
+_CODES_OF = _codes_of()
+
+
+def _tables() -> tuple[Costs, Costs]:
+    """Costs by (typed, meant) of a substitution, and by (typed, before * _SIZE + after) of an insertion."""
+    substitution = np.full((_SIZE, _SIZE), _SUBSTITUTION, np.float32)
+    insertion = np.full((_SIZE, _SIZE), _INSERTION, np.float32)
+    code = {char: number for number, char in enumerate(_ALPHABET, start=1)}
+
+    def cheaper(one: str, other: str, cost: float) -> None:
+        for typed, meant in ((one, other), (other, one)):
+            substitution[code[typed], code[meant]] = min(substitution[code[typed], code[meant]], cost)
+
+    for typed, near in NEIGHBOURS.items():
+        for other in near:
+            cheaper(typed, other, _SUBSTITUTED_KEY)
+            insertion[code[typed], code[other]] = _INSERTED_KEY
+    for rules, cost in ((SOUNDS, _SUBSTITUTED_SOUND), (SHAPES, _SUBSTITUTED_SHAPE)):
+        for one, other in rules:
+            if len(one) == len(other) == 1:
+                cheaper(one, other, cost)
+    for one in _VOWELS:
+        for other in _VOWELS:
+            cheaper(one, other, _SUBSTITUTED_VOWEL)
+    for one in _SEPARATORS:
+        insertion[code[one]] = _INSERTED_SEPARATOR
+        for other in _SEPARATORS:
+            cheaper(one, other, _INSERTED_SEPARATOR)
+    np.fill_diagonal(substitution, 0.0)
+    np.fill_diagonal(insertion, _INSERTED_REPEAT)
+    substitution[_OTHER, _OTHER] = _SUBSTITUTION
+    return substitution, np.minimum(insertion[:, :, None], insertion[:, None, :]).reshape(_SIZE, -1)
+
+
+_SUBSTITUTIONS, _INSERTIONS = _tables()
+
+
+def _rewrites() -> tuple[dict[str, list[int]], list[tuple[str, str, float]]]:
+    """Spellings of different length, as (typed, meant, cost), and their numbers by the last typed character."""
+    rules = []
+    for one, other in (*SOUNDS, *SHAPES):
+        if len(one) != len(other):
+            rules += [(one, other, _RESPELT), (other, one, _RESPELT)]
+    rules += [(word, digits, _SPELT_OUT) for word, digits in _NUMBERS]
+    by_last: dict[str, list[int]] = {}
+    for number, (typed, _, _) in enumerate(rules):
+        by_last.setdefault(typed[-1], []).append(number)
+    return by_last, rules
+
+
+_RULES_BY_LAST, _RULES = _rewrites()
+
+
+class Channel:
+    """Corrections laid out for comparison: arrays of one row per correction, built once."""
+
+    def __init__(self, corrections: Sequence[str]) -> None:
+        texts = [folded(text)[:LONGEST] for text in corrections]
+        width = max((len(text) for text in texts), default=0)
+        self._lengths = np.array([len(text) for text in texts], np.int64)
+        self._meant = np.zeros((len(texts), width), np.uint8)
+        for row, text in enumerate(texts):
+            self._meant[row, : len(text)] = _codes(text)
+        omitted = np.full(self._meant.shape, _OMISSION, np.float32)
+        omitted[np.isin(self._meant, _codes(_SEPARATORS))] = _OMITTED_SEPARATOR
+        repeated = self._meant[:, 1:] == self._meant[:, :-1]
+        omitted[:, 1:][repeated] = np.minimum(omitted[:, 1:][repeated], _OMITTED_REPEAT)
+        # What it costs to leave out the first characters of a correction, for each number of them.
+        self._omitted = np.zeros((len(texts), width + 1), np.float32)
+        np.cumsum(omitted, axis=1, out=self._omitted[:, 1:])
+        # The characters before and after each place, as one number: an inserted key may be beside either.
+        self._beside = np.zeros((len(texts), width + 1), np.uint16)
+        self._beside[:, 1:] = self._meant
+        self._beside *= _SIZE
+        self._beside[:, :width] += self._meant
+        # Where the meant side of each rewrite ends: one bit per rule.
+        self._ends = np.zeros((len(texts), width + 1), np.uint64)
+        for number, (_, meant, _) in enumerate(_RULES):
+            for row, text in enumerate(texts):
+                at = text.find(meant)
+                while at >= 0:
+                    self._ends[row, at + len(meant)] |= np.uint64(1 << number)
+                    at = text.find(meant, at + 1)
+
+    def costs(self, typed: Sequence[str], rows: NDArray[np.int64]) -> Costs:
+        """What corrections cost as explanations of typed texts; 0 is the same text.
+
+        `rows` has one row per typed text, of the numbers of the corrections to compare it with; so has the result.
+        """
+        texts = [folded(text)[:LONGEST] for text in typed]
+        width = int(self._lengths[rows].max(initial=0))
+        meant, omitted = self._meant[rows, :width], self._omitted[rows, : width + 1]
+        beside = self._beside[rows, : width + 1]
+        codes = np.zeros((len(texts), max(map(len, texts), default=0)), np.uint8)
+        for row, text in enumerate(texts):
+            codes[row, : len(text)] = _codes(text)
+        # done[n][t, c, m]: the cheapest way to type the first n characters of text t for the first m of correction c.
+        done = [omitted]
+        for at in range(codes.shape[1]):
+            code, last = codes[:, at, None, None], done[-1]
+            now = last + _INSERTIONS[code, beside]
+            np.minimum(now[..., 1:], last[..., :-1] + _SUBSTITUTIONS[code, meant], out=now[..., 1:])
+            if at:
+                before = codes[:, at - 1, None, None]
+                swapped = (meant[..., :-1] == code) & (meant[..., 1:] == before)
+                if swapped.any():
+                    cost = np.where(swapped, done[-2][..., :-2] + _TRANSPOSITION, _NEVER)
+                    np.minimum(now[..., 2:], cost, out=now[..., 2:])
+            for row, text in enumerate(texts):
+                for number in _RULES_BY_LAST.get(text[at : at + 1], ()):
+                    spelling, intended, price = _RULES[number]
+                    size = len(intended)
+                    if size > width or not text.endswith(spelling, 0, at + 1):
+                        continue
+                    here = self._ends[rows[row], size : width + 1] & np.uint64(1 << number)
+                    if here.any():
+                        way = done[at + 1 - len(spelling)][row, :, : width + 1 - size] + np.float32(price)
+                        cost = np.where(here != 0, way, _NEVER)
+                        np.minimum(now[row, :, size:], cost, out=now[row, :, size:])
+            # Leaving characters out after this one: a running minimum, for the costs of that add up.
+            now -= omitted
+            np.minimum.accumulate(now, axis=-1, out=now)
+            now += omitted
+            done.append(now)
+        found = np.empty(rows.shape, np.float32)
+        columns = np.arange(rows.shape[1])
+        for row, text in enumerate(texts):
+            found[row] = done[len(text)][row, columns, self._lengths[rows[row]]]
+        return found
