@@ -31,6 +31,7 @@ from automend_assets.datasets.iac.redaction import Redacted, Redactor
 from automend_assets.datasets.iac.resources import facts_of, resources_of
 from automend_assets.dedup.deduplicate import deduplicate
 from automend_assets.pipeline.batches import map_batches
+from automend_assets.privacy.scanner import Engine
 
 STAGE = "manifests"
 BATCH_ROWS = 2_048
@@ -111,6 +112,8 @@ _CANDIDATE_COLUMNS = (
     "has_mark",
     "has_returns",
 )
+# Compiling hyperscan's database takes a second; google-re2, which finds the same, scans 13 MB in that.
+_COMPILING_PAYS_ROWS = 16_384
 _PRELOAD = "automend_assets.datasets.iac.preload"
 _GENERIC_PROMPT = "Apply the Kubernetes manifest."
 
@@ -142,7 +145,9 @@ def process(
     """
     staged, refused = manifests.with_suffix(".staged"), quarantine.with_suffix(".staged")
     rows_in = 0
-    transform = partial(prepare_batch, options=options, seed=seed)
+    rows = int(raw.select(pl.len()).collect().item())
+    engine: Engine = "auto" if rows >= _COMPILING_PAYS_ROWS else "re2"
+    transform = partial(prepare_batch, options=options, seed=seed, engine=engine)
     with _writer(staged, MANIFESTS_SCHEMA) as good, _writer(refused, QUARANTINE_COLUMNS) as bad:
         for kept, dropped in map_batches(
             raw, transform, batch_rows=batch_rows, workers=workers, preload=_PRELOAD
@@ -180,7 +185,9 @@ def process(
     return ProcessCounts(rows_in, rows_in - sum(quarantined.values()), quarantined)
 
 
-def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def prepare_batch(
+    raw: pl.DataFrame, *, options: IacOptions, seed: int, engine: Engine = "auto"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Manifests and quarantined rows of a raw batch, each in its order; duplicates among them are still there."""
     content = pl.col("content")
     first = raw.select("row_number", reason=pl.coalesce("source_error", filters.by_form(options)))
@@ -204,7 +211,8 @@ def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple
         ]
     readings = [outcome.parsed for outcome in outcomes if outcome.parsed is not None]
     chosen = candidates.filter(pl.Series([o.parsed is not None for o in outcomes], dtype=pl.Boolean))
-    redacted = Redactor(options.limits).redact(chosen["content"].to_list(), readings)
+    redactor = Redactor(options.limits, engine)
+    redacted = redactor.redact(chosen["content"].to_list(), readings)
     refused = pl.concat(
         [
             *(
@@ -227,7 +235,7 @@ def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple
             pl.lit(None, pl.String).alias("text"),
         )
     )
-    return _manifests(chosen, redacted, options, seed), dropped
+    return _manifests(chosen, redacted, redactor, options, seed), dropped
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,7 @@ def _refused(files: pl.DataFrame, outcomes: list[_Outcome]) -> pl.DataFrame:
 
 
 def _manifests(
-    chosen: pl.DataFrame, redacted: list[Redacted], options: IacOptions, seed: int
+    chosen: pl.DataFrame, redacted: list[Redacted], redactor: Redactor, options: IacOptions, seed: int
 ) -> pl.DataFrame:
     usable = chosen.filter(pl.Series([result.refused is None for result in redacted], dtype=pl.Boolean))
     results = [result for result in redacted if result.refused is None]
@@ -278,7 +286,7 @@ def _manifests(
     ]
     columns = pl.DataFrame(described, schema=_DESCRIBED, orient="row")
     frame = usable.select("row_number", "hexsha", "repo", "path", "licenses").hstack(columns)
-    found = Redactor(options.limits).count_findings(frame["prompt"])
+    found = redactor.count_findings(frame["prompt"])
     frame = frame.with_columns(
         prompt=pl.when(found > 0).then(pl.lit(_GENERIC_PROMPT)).otherwise("prompt"),
         size=pl.col("content").str.len_bytes().cast(pl.Int64),

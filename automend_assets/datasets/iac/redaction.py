@@ -29,7 +29,7 @@ import polars as pl
 
 from automend_assets.datasets.iac.documents import Limits, Parsed, Scalar, YamlRefused, parse
 from automend_assets.privacy.allow import is_filler
-from automend_assets.privacy.scanner import Scanner
+from automend_assets.privacy.scanner import Engine, Scanner
 
 CODES = ("finding_in_key", "structure_changed", "finding_left")
 """Why a manifest is refused: see the docstring of this module; `finding_left`: a second scan finds something yet."""
@@ -90,18 +90,18 @@ class _Span(NamedTuple):
     kind: str
 
 
-@lru_cache(maxsize=1)
-def shared_scanner() -> Scanner:
-    """The scanner of this process, whose rules are compiled once."""
-    return Scanner()
+@lru_cache(maxsize=2)
+def shared_scanner(engine: Engine = "auto") -> Scanner:
+    """The scanner of this process with that engine, whose rules are compiled once."""
+    return Scanner(engine=engine)
 
 
 class Redactor:
     """Redacts batches of manifests."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, engine: Engine = "auto") -> None:
         self._limits = limits
-        self._scanner = shared_scanner()
+        self._scanner = shared_scanner(engine)
 
     def redact(self, texts: list[str], parsed: list[Parsed]) -> list[Redacted]:
         """Redact `texts`, of which `parsed` are the readings."""
