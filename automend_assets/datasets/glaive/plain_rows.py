@@ -177,7 +177,10 @@ def _messages() -> pl.Expr:
 
 
 def _rows_with_failures(exchanges: pl.DataFrame) -> pl.Series:
-    suspicious = exchanges.filter("is_response", pl.col("words").str.contains(_MAY_REPORT_ERROR))
+    words = pl.col("words")
+    suspicious = exchanges.filter(
+        "is_response", words.str.contains(_MAY_REPORT_ERROR), ~words.str.ends_with("\\")
+    )
     failed = [
         row for row, text in suspicious.select("row", "words").iter_rows() if reports_error(_plain(text))
     ]

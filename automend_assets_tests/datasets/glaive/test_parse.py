@@ -469,6 +469,15 @@ def test_whatever_is_plain_is_read_like_all_others(chats: list[str]) -> None:
         assert plain == careful
 
 
+def test_a_line_break_that_is_meant_literally_is_no_line_break() -> None:
+    chat = conversation_of(CALL.removeprefix("<functioncall>") + " ")
+    literal = chat.replace('{"result": 1}\n\n\n', "error" + r"\n" + "\n\n")
+    assert literal != chat
+    processed, _ = parse_batch(raw_frame((system_of(TIME), literal)))
+    response = json.loads(processed["conversation"][0])[3]
+    assert (response["content"], processed["has_function_error_response"][0]) == (r"error\n", True)
+
+
 @given(TURN_LISTS)
 def test_turns_that_were_written_are_found(turns: list[str]) -> None:
     before, found, recovered, stray = split_turns(chat_of(turns))
