@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
 
-from automend_assets.errors import PermanentError
+from automend_assets.pipeline.records import EmptySource, SourceNotReadable, as_bytes, is_text
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 CHUNK_BYTES = 1 << 20
 MAX_ROW_BYTES = 4 << 20
@@ -40,14 +40,6 @@ _EXPECTED = (
 )
 _BLANK = b" \t\r\n"
 _UTF8_BOM = b"\xef\xbb\xbf"
-
-
-class SourceNotReadable(PermanentError):
-    """The source as a whole cannot be read: says which file, where in it, and what was expected."""
-
-
-class EmptySource(PermanentError):
-    """The source holds no record at all."""
 
 
 class Record(NamedTuple):
@@ -344,39 +336,17 @@ def _parquet_records(stream: io.BufferedReader[Any], name: str, max_row_bytes: i
                 f"{_EXPECTED}."
             )
         for column in columns:
-            if not _is_text(file.schema_arrow.field(column).type):
+            if not is_text(file.schema_arrow.field(column).type):
                 found = file.schema_arrow.field(column).type
                 raise SourceNotReadable(f"{name} is Parquet whose column `{column}` is {found}; {_EXPECTED}.")
         for batch in file.iter_batches(batch_size=1_000, columns=columns, use_threads=False):
             values = [
-                _as_bytes(batch.column(c)) if c in columns else [None] * len(batch)
-                for c in ("system", "chat")
+                as_bytes(batch.column(c)) if c in columns else [None] * len(batch) for c in ("system", "chat")
             ]
             for system, chat in zip(*values, strict=True):
                 yield _from_parquet(system, chat, max_row_bytes)
     except pa.ArrowInvalid as error:
         raise SourceNotReadable(f"{name} is damaged Parquet ({error}): fetch the file again.") from error
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    import pyarrow.types as types
-
-    if types.is_dictionary(dtype):
-        dtype = dtype.value_type
-    return any(
-        test(dtype) for test in (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    )
-
-
-def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """Values before UTF-8 is believed: Parquet does not check it, and pyarrow fails a batch for one row."""
-    import pyarrow as pa
-    import pyarrow.types as types
-
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
-    return values
 
 
 def _from_parquet(system: bytes | None, chat: bytes | None, max_row_bytes: int) -> Record:

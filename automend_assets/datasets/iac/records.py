@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from automend_assets.errors import PermanentError
+from automend_assets.pipeline.records import EmptySource, SourceNotReadable, as_bytes, is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,14 +53,6 @@ _EXPECTED = (
 _BATCH_ROWS = 500
 _PROBE_RECORDS = 100
 _LINE_SHOWN_BYTES = 4 * SOURCE_TEXT_CHARS
-
-
-class SourceNotReadable(PermanentError):
-    """The source as a whole cannot be read: says which file, where in it, and what was expected."""
-
-
-class EmptySource(PermanentError):
-    """The source holds no record at all."""
 
 
 class Record(NamedTuple):
@@ -184,14 +176,14 @@ def _parquet_records(stream: io.BufferedReader[Any], name: str, max_row_bytes: i
                 f"{name} is Parquet without a column `content` (it has {', '.join(file.schema_arrow.names)}); "
                 f"{_EXPECTED}."
             )
-        if not _is_text(file.schema_arrow.field("content").type):
+        if not is_text(file.schema_arrow.field("content").type):
             found = file.schema_arrow.field("content").type
             raise SourceNotReadable(f"{name} is Parquet whose column `content` is {found}; {_EXPECTED}.")
         for group in range(file.num_row_groups):
             for batch in file.iter_batches(
                 batch_size=_BATCH_ROWS, row_groups=[group], columns=list(present.values()), use_threads=False
             ):
-                contents = _as_bytes(batch.column("content"))
+                contents = as_bytes(batch.column("content"))
                 others = {
                     ours: _values(batch.column(theirs))
                     for ours, theirs in present.items()
@@ -205,30 +197,9 @@ def _parquet_records(stream: io.BufferedReader[Any], name: str, max_row_bytes: i
         raise SourceNotReadable(f"{name} is damaged Parquet ({error}): fetch the file again.") from error
 
 
-def _is_text(dtype: pa.DataType) -> bool:
-    import pyarrow.types as types
-
-    if types.is_dictionary(dtype):
-        dtype = dtype.value_type
-    return any(
-        test(dtype) for test in (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    )
-
-
-def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """Values before UTF-8 is believed: Parquet does not check it, and pyarrow fails a batch for one row."""
-    import pyarrow as pa
-    import pyarrow.types as types
-
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
-    return values
-
-
 def _values(column: pa.Array) -> list[Any]:
-    if _is_text(column.type):
-        return [None if value is None else value.decode(errors="replace") for value in _as_bytes(column)]
+    if is_text(column.type):
+        return [None if value is None else value.decode(errors="replace") for value in as_bytes(column)]
     values: list[Any] = column.to_pylist()
     return values
 

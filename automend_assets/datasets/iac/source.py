@@ -7,41 +7,26 @@ in the bytes (`records.py`), which of them are kept (`process.py`).
 
 from __future__ import annotations
 
-import io
 import random
-import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from itertools import islice
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from automend_assets.connectors.hub import HubFile, HubResource
-from automend_assets.connectors.sources import (
-    CountedStream,
-    Origin,
-    SampleCounts,
-    open_files,
-    pin_source,
-    shuffled,
-)
-from automend_assets.datasets.iac.records import (
-    MAX_ROW_BYTES,
-    SOURCE_TEXT_CHARS,
-    EmptySource,
-    Record,
-    SourceNotReadable,
-    read_records,
-)
+from automend_assets.connectors.sources import Origin, SampleCounts, pin_source
+from automend_assets.datasets.iac.records import MAX_ROW_BYTES, SOURCE_TEXT_CHARS, Record, read_records
+from automend_assets.pipeline.reading import OnProgress, RecordForm, read_sample
+from automend_assets.pipeline.records import SourceNotReadable
 from automend_assets.settings import project_root
 from automend_assets.versions.manifest import Manifest, Source
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 UPSTREAM_REPO = "bigcode/the-stack-dedup"
 _SHARDS = "data/yaml/"
-_READ_BYTES = 1 << 20
 _ROW_GROUP_ROWS = 2_048
-_ROW_GROUP_CHARS = 32 << 20
-_PROGRESS_SECONDS = 2.0
 
 
 def sample_path() -> Path:
@@ -66,77 +51,32 @@ def read_source(
     destination: Path,
     *,
     hub: HubResource,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
     max_row_bytes: int = MAX_ROW_BYTES,
 ) -> SampleCounts:
-    """Write the raw frame of a version to the Parquet file `destination`, and count.
+    """Write the raw frame of a version to the Parquet file `destination`, and count; see `pipeline.reading`.
 
     Columns: row_number Int64 (how many rows were read before it), hexsha, ext, repo, path String, licenses
-    List(String), alphanum_fraction Float64, content, source_error, source_text String; rows in the order of the
-    shuffle buffer. The shards of a repository are read in an order that the seed decides, row group by row group,
-    only the columns that are used; no more of them than the rows asked for need. A hexsha that was taken before is
-    noted as an error, without its content. Memory holds the buffer, one row group of a shard and the hashes of what
-    was taken. `on_progress` is called as (rows_read, bytes_read) every 2 seconds and at the end. The same manifest
-    gives the same bytes.
-
-    Raises SourceMissing, SourceChanged, SourceNotReadable, EmptySource and the errors of `connectors.hub`.
+    List(String), alphanum_fraction Float64, content, source_error, source_text String. The shards of a repository are
+    read in an order that the seed decides, row group by row group, only the columns that are used. A hexsha that was
+    taken before is noted as an error, without its content; memory holds the hashes of what was taken, too.
     """
-    reading = _Reading(manifest, hub, max_row_bytes, on_progress)
-    with closing(reading.rows()) as rows:
-        drawn = shuffled(rows, seed=manifest.seed, buffer_rows=manifest.shuffle_buffer)
-        written, errors = _write(_marked_duplicates(islice(drawn, manifest.rows)), destination)
-    reading.report()
-    return SampleCounts(
-        rows_read=reading.rows_read,
-        rows_written=written,
-        bytes_read=reading.bytes_read,
-        exhausted=reading.exhausted,
-        errors=dict(sorted(errors.items())),
+    form = RecordForm(
+        read=partial(read_records, max_row_bytes=max_row_bytes),
+        schema=_raw_schema(),
+        characters=lambda record: len(record.content or ""),
+        refused=lambda record: record.error,
+        row_group_rows=_ROW_GROUP_ROWS,
     )
-
-
-class _Reading:
-    """The records of a source with their numbers, and how far the reading has come."""
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        hub: HubResource,
-        max_row_bytes: int,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
-        self._manifest = manifest
-        self._hub = hub
-        self._max_row_bytes = max_row_bytes
-        self._on_progress = on_progress
-        self.rows_read = 0
-        self.bytes_read = 0
-        self.exhausted = False
-
-    def rows(self) -> Generator[tuple[int, Record], None, None]:
-        next_report = time.monotonic() + _PROGRESS_SECONDS
-        empty: EmptySource | None = None
-        for name, raw in open_files(self._manifest.source, _origin(self._manifest.seed), self._hub):
-            with io.BufferedReader(CountedStream(raw, self._count), _READ_BYTES) as stream:
-                try:
-                    for record in read_records(stream, name, max_row_bytes=self._max_row_bytes):
-                        self.rows_read += 1
-                        yield self.rows_read - 1, record
-                        if time.monotonic() >= next_report:
-                            self.report()
-                            next_report = time.monotonic() + _PROGRESS_SECONDS
-                except EmptySource as error:  # an empty file beside others is fine
-                    empty = error
-        if empty and not self.rows_read:
-            raise empty
-        self.exhausted = True
-
-    def _count(self, size: int) -> None:
-        self.bytes_read += size
-
-    def report(self) -> None:
-        if self._on_progress:
-            self._on_progress(self.rows_read, self.bytes_read)
+    return read_sample(
+        manifest,
+        _origin(manifest.seed),
+        form,
+        destination,
+        hub=hub,
+        on_progress=on_progress,
+        mark=_marked_duplicates,
+    )
 
 
 def _origin(seed: int) -> Origin:
@@ -167,13 +107,11 @@ def _marked_duplicates(rows: Iterator[tuple[int, Record]]) -> Iterator[tuple[int
         yield number, record._replace(content=None, error="duplicate_hexsha", text=shown)
 
 
-def _write(rows: Iterator[tuple[int, Record]], destination: Path) -> tuple[int, Counter[str]]:
-    """Write the raw frame; when it cannot be finished, nothing of it stays behind."""
+def _raw_schema() -> pa.Schema:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     text = pa.large_string()
-    schema = pa.schema(
+    return pa.schema(
         [
             ("row_number", pa.int64()),
             ("hexsha", text),
@@ -187,31 +125,3 @@ def _write(rows: Iterator[tuple[int, Record]], destination: Path) -> tuple[int, 
             ("source_text", text),
         ]
     )
-    written, errors = 0, Counter[str]()
-    try:
-        with pq.ParquetWriter(destination, schema, compression="zstd") as writer:
-            for group in _row_groups(rows):
-                numbers, records = zip(*group, strict=True)
-                columns = [numbers, *zip(*records, strict=True)]
-                writer.write_table(
-                    pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)
-                )
-                written += len(group)
-                errors.update(record.error for record in records if record.error)
-    except BaseException:
-        destination.unlink(missing_ok=True)
-        raise
-    return written, errors
-
-
-def _row_groups(rows: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
-    group: list[tuple[int, Record]] = []
-    chars = 0
-    for row in rows:
-        group.append(row)
-        chars += len(row[1].content or "")
-        if len(group) == _ROW_GROUP_ROWS or chars >= _ROW_GROUP_CHARS:
-            yield group
-            group, chars = [], 0
-    if group:
-        yield group

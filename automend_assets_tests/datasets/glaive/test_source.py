@@ -22,9 +22,9 @@ from automend_assets.connectors.hub import (
     HubUnreachable,
 )
 from automend_assets.connectors.sources import SampleCounts, SourceChanged, SourceMissing, shuffled
-from automend_assets.datasets.glaive import source
-from automend_assets.datasets.glaive.records import EmptySource, SourceNotReadable
 from automend_assets.datasets.glaive.source import read_source, resolve_source
+from automend_assets.pipeline import reading
+from automend_assets.pipeline.records import EmptySource, SourceNotReadable
 from automend_assets.settings import project_root
 from automend_assets.versions.manifest import FileSource, HubSource, Manifest, Source
 from automend_assets_tests.servers.hub import LoopbackHub, dead_endpoint
@@ -332,7 +332,7 @@ def test_damage_behind_the_sample_is_no_error_and_within_it_leaves_nothing(tmp_p
 
 
 def test_progress_goes_up_and_ends_at_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "_PROGRESS_SECONDS", 0.0)
     pinned = write_rows(tmp_path / "rows.json", numbered(5_000, width=1_000))
     seen: list[tuple[int, int]] = []
     counts = read_source(

@@ -16,8 +16,9 @@ import pytest
 from automend_assets.connectors.hub import HubGated, HubResource, HubTokenMissing
 from automend_assets.connectors.sources import SourceChanged, SourceMissing
 from automend_assets.datasets.iac import sample
-from automend_assets.datasets.iac.records import EmptySource, SourceNotReadable, git_blob_name
+from automend_assets.datasets.iac.records import git_blob_name
 from automend_assets.datasets.iac.source import read_source, resolve_source, sample_path
+from automend_assets.pipeline.records import EmptySource, SourceNotReadable
 from automend_assets.versions.manifest import HubSource, Manifest, Source
 from automend_assets_tests.servers.hub import LoopbackHub
 from automend_assets_tests.workplace import REALDATA
