@@ -7,7 +7,7 @@ with a snapshot's xmin is not enough: an id is drawn before the number is given 
 number may draw its second id late.
 
 This holds for ids that the table's own sequence gives one at a time (CACHE 1, the default), and on a primary: a
-replica does not know the primary's locks, so there the margin of `settle_seconds` decides, as over HTTP.
+replica does not know the primary's locks, and is refused.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     import psycopg2  # type: ignore[import-untyped]
 
 _CONNECT_SECONDS = 10
-_STATEMENT_SECONDS = 60
 _POLL_SECONDS = 0.02
 _RANGE = f"FROM public.{TABLE} WHERE id > %s AND id <= %s"
+_NEWEST = f"""
+SELECT coalesce(max(id), 0), row_security_active('public.{TABLE}'), pg_is_in_recovery() FROM public.{TABLE}
+"""  # noqa: S608
 _WRITERS = f"""
 SELECT virtualtransaction, pid FROM pg_locks
 WHERE locktype = 'relation' AND relation = 'public.{TABLE}'::regclass AND granted
@@ -52,13 +54,13 @@ WHERE locktype = 'relation' AND relation = 'public.{TABLE}'::regclass AND grante
 class PostgresLog(InteractionLog):
     """The table in the database at `url`, `postgresql://user:password@host/database`.
 
-    `wait_seconds`: how long one look waits for transactions that are writing. `settle_seconds`: the margin where locks
-    cannot be seen.
+    `wait_seconds`: how long one look waits for transactions that are writing. `statement_seconds`: how long one
+    statement may take, or wait for somebody's lock.
     """
 
     page_rows = 10_000
 
-    def __init__(self, url: str, *, wait_seconds: float = 5.0, settle_seconds: float = 120.0) -> None:
+    def __init__(self, url: str, *, wait_seconds: float = 5.0, statement_seconds: float = 30.0) -> None:
         self.table = f"public.{TABLE}"
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         if not self._url.startswith("postgresql://"):
@@ -66,7 +68,7 @@ class PostgresLog(InteractionLog):
                 "SUPABASE_DB_URL is no database URL: set it to postgresql://user:password@host:5432/database."
             )
         self._wait_seconds = wait_seconds
-        self._settle_seconds = settle_seconds
+        self._timeout = f"SET LOCAL statement_timeout = {round(statement_seconds * 1000)}"
         self._connection: psycopg2.extensions.connection | None = None
 
     def __repr__(self) -> str:
@@ -84,11 +86,17 @@ class PostgresLog(InteractionLog):
             self._connection = None
 
     def _settled(self, lo: int) -> Settled:
-        if self._query("SELECT pg_is_in_recovery()")[0][0]:
-            old = "created_at <= now() - make_interval(secs => %s)"
-            query = f"SELECT coalesce(max(id), 0) FROM public.{TABLE} WHERE id > %s AND {old}"  # noqa: S608
-            return Settled(self._query(query, lo, self._settle_seconds)[0][0])
-        newest = self._query(f"SELECT coalesce(max(id), 0) FROM public.{TABLE}")[0][0]  # noqa: S608
+        [(newest, hidden, replica)] = self._query(_NEWEST)
+        if replica:
+            raise InteractionsMisconfigured(
+                f"SUPABASE_DB_URL is a replica, where nobody can see who is writing to {self.table}: set it to the "
+                f"primary, or unset it and set SUPABASE_URL and SUPABASE_SERVICE_KEY."
+            )
+        if newest == 0 and hidden:
+            raise InteractionsForbidden(
+                f"The user of SUPABASE_DB_URL sees no row of {self.table}, which is empty or hides its rows from that "
+                f"user: grant it the role automend_reader of deploy/supabase/typo_training_dataset.sql."
+            )
         if newest <= lo:
             return Settled(newest)
         writing = dict(self._query(_WRITERS))
@@ -127,7 +135,10 @@ class PostgresLog(InteractionLog):
         import psycopg2
 
         try:
-            with connection.cursor() as cursor:
+            # A transaction each: every statement sees what was committed before it, and a pooler that keeps no
+            # session is as good as a server.
+            with connection, connection.cursor() as cursor:
+                cursor.execute(self._timeout)
                 cursor.execute(statement, values)
                 return cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
@@ -147,13 +158,11 @@ class PostgresLog(InteractionLog):
                 self._connection = psycopg2.connect(
                     self._url,
                     connect_timeout=_CONNECT_SECONDS,
-                    options=f"-c statement_timeout={_STATEMENT_SECONDS}s -c timezone=UTC",
+                    keepalives_idle=30,
                     application_name="automend",
                 )
             except psycopg2.Error as error:
                 raise self._failure(error) from None
-            # Every statement sees what was committed before it; no snapshot is kept between two of them.
-            self._connection.autocommit = True
         return self._connection
 
     def _failure(self, error: psycopg2.Error) -> Exception:

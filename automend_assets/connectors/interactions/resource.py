@@ -53,9 +53,7 @@ class InteractionsResource(dg.ConfigurableResource["InteractionsResource"]):
         if database_url:
             from automend_assets.connectors.interactions.postgres import PostgresLog
 
-            return PostgresLog(
-                database_url, wait_seconds=self.wait_seconds, settle_seconds=self.settle_seconds
-            )
+            return PostgresLog(database_url, wait_seconds=self.wait_seconds)
         if supabase_url:
             from automend_assets.connectors.interactions.supabase import SupabaseLog
 

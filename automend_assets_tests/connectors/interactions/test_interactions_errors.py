@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -160,6 +162,40 @@ def test_the_client_asks_again_after_503(supabase: SupabaseGateway) -> None:
     assert len(supabase.requests) == 3
 
 
+def test_the_table_can_be_declared_again(postgres_url: str) -> None:
+    execute = executor(postgres_url)
+    with PostgresLog(postgres_url) as log:
+        for rows in (1, 2):
+            execute(DDL)
+            log.add([CORRECTION])
+            assert log.backlog(0, 10).rows == rows
+
+
+def test_a_table_that_somebody_locks_is_transient(postgres_url: str) -> None:
+    executor(postgres_url)(DDL)
+    with (
+        closing(psycopg2.connect(postgres_url)) as other,
+        other.cursor() as cursor,
+        PostgresLog(postgres_url, statement_seconds=0.1) as log,
+    ):
+        cursor.execute("LOCK TABLE typo_training_dataset")
+        with pytest.raises(InteractionsUnavailable, match="statement timeout"):
+            log.backlog(0, 10)
+        other.rollback()
+        assert log.backlog(0, 10).rows == 0
+
+
+def test_a_server_that_went_away_is_transient_and_found_again(postgres_url: str) -> None:
+    execute = executor(postgres_url)
+    execute(DDL)
+    with PostgresLog(postgres_url) as log:
+        log.add([CORRECTION])
+        execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'automend'")
+        with pytest.raises(InteractionsUnavailable):
+            log.backlog(0, 10)
+        assert log.backlog(0, 10).rows == 1
+
+
 def test_no_permission_in_postgres(postgres_url: str) -> None:
     execute = executor(postgres_url)
     execute(DDL)
@@ -169,9 +205,12 @@ def test_no_permission_in_postgres(postgres_url: str) -> None:
     visitor = url.render_as_string(hide_password=False)
     with pytest.raises(InteractionsForbidden, match=r"permission denied.*automend_reader"):
         read(PostgresLog(visitor))
-    execute("GRANT automend_reader TO visitor")
+    execute("GRANT SELECT ON typo_training_dataset TO visitor")
     with PostgresLog(postgres_url) as owner:
         owner.add([CORRECTION])
+    with pytest.raises(InteractionsForbidden, match="hides its rows"):
+        read(PostgresLog(visitor))
+    execute("GRANT automend_reader TO visitor")
     with PostgresLog(visitor) as log:
         assert log.backlog(0, 10).rows == 1
         with pytest.raises(InteractionsForbidden):
