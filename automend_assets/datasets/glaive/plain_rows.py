@@ -1,4 +1,4 @@
-"""The plain rows of a batch, read by vectorised expressions: nine rows in ten, at a fifth of the cost.
+"""The plain rows of a batch, read by vectorised expressions: nine rows in ten, at a third of the cost.
 
 Here: what makes a row plain, and its columns. Not here: any other row; those go through ``conversation``, one by one.
 A plain row is one in which there is nothing to decide: user first, then user, call, response and reply in an order
