@@ -12,6 +12,8 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from automend_assets.privacy.randomness import mixes_characters
+
 # RFC 2606 and RFC 6761: names that never belong to anybody.
 _DOCUMENTATION_DOMAIN = re.compile(
     r"(?:^|\.)(?:example(?:\.(?:com|net|org|edu))?|test|invalid|localhost|local|localdomain|internal|lan)$"
@@ -66,8 +68,7 @@ _PLACEHOLDER_TAG = re.compile(r"<[A-Z][A-Z_]{1,30}_\d{1,9}>")
 _REFERENCE = re.compile(
     r"""
       \$[({]|\{\{|\}\}|(?:^|\W)\$\w|<%|%>              # shell, template engines
-    | ^[$%@&*<\[({#]                           # $VAR, %VAR%, @VAR@, &anchor, <value>, [value], {value}
-    | ^%?\w*%$
+    | ^[$<\[({]|^%\w+%$|^\d+%$                # $VAR, <value>, [value], {value}, %VAR%, 50%
     | %\(\w+\)|%[sdvqr]\b|\{\w*(?:\.\w+)*\}    # format strings
     | &lt;|&\#
     | \bos\.(?:environ|getenv)|process\.env|\bgetenv\b|\benv\.|\bsecrets\.|\bvars?\.|\bENV\[
@@ -76,6 +77,8 @@ _REFERENCE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# @VAR@, &anchor, *alias, #id; or a password that begins so.
+_SIGIL = re.compile(r"^[%@&*#]")
 _TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|\}\}|<%|%>|^\$|^%\w+%$|%\(\w+\)s|^\{\w*\}$")
 _FILLER = re.compile(
     r"""
@@ -137,7 +140,9 @@ def is_template(value: str) -> bool:
 
 def is_reference(value: str) -> bool:
     """Whether `value` names the place of a secret (`${VAR}`, `{{ x }}`, `os.environ[...]`) instead of holding one."""
-    return _REFERENCE.search(value) is not None
+    if _REFERENCE.search(value) is not None:
+        return True
+    return _SIGIL.search(value) is not None and not mixes_characters(value)
 
 
 def is_filler(value: str) -> bool:

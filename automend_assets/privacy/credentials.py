@@ -12,7 +12,7 @@ import re
 
 from automend_assets.privacy.allow import is_filler, is_reference, is_stand_in, is_template, is_token_filler
 from automend_assets.privacy.place import Place
-from automend_assets.privacy.randomness import entropy, looks_random
+from automend_assets.privacy.randomness import entropy, looks_random, mixes_characters
 
 WORDY_PASSWORDS = frozenset(
     """
@@ -259,8 +259,10 @@ def named_value(place: Place) -> bool:
             and not _PASSWORD_LABELS.fullmatch(value)
             and value[0] not in "/."
         )
-    return looks_random(value) or (
-        words[-1] == "secret" and value.isalnum() and any(c.isdigit() for c in value)
+    return (
+        looks_random(value)
+        or mixes_characters(value)
+        or (words[-1] == "secret" and value.isalnum() and any(c.isdigit() for c in value))
     )
 
 

@@ -23,6 +23,9 @@ _LETTERS = re.compile(r"[A-Za-z]{2,}")
 # Where a camel-case name starts a new word, the pair across the border says nothing.
 _BORDER = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 
+# The symbols that names, paths, addresses and versions have say nothing.
+_KINDS = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9]", r"[^A-Za-z0-9\s._/:-]")))
+
 
 def entropy(value: str) -> float:
     """Shannon entropy in bits per character; 0.0 for the empty string."""
@@ -51,6 +54,20 @@ def _wordiness(value: str) -> float:
 
 def _letters_look_random(value: str) -> bool:
     return entropy(value) > 3.9 and _switches(value) > 0.3 and _wordiness(value) < 0.5
+
+
+def mixes_characters(value: str) -> bool:
+    """Whether `value` mixes letters of both cases, digits and symbols throughout, as generated passwords do.
+
+    Short ones may look like words by their pairs of letters, which `looks_random` goes by.
+    """
+    return (
+        len(value) >= 8
+        and value.isascii()
+        and all(kind.search(value) for kind in _KINDS)
+        and "://" not in value
+        and _switches(value) > 0.3
+    )
 
 
 def looks_random(value: str) -> bool:

@@ -819,7 +819,7 @@ _PLACE_RULES = (
         pattern=r"(?i)(?:key|name|property|id|parameter)[\"']?[ \t]{0,2}[=:][ \t]{0,2}[\"']?[\w.:-]{0,60}(?:"
         + _PASSWORD_NAME
         + r"|secret|token|"
-        r"api[_-]?key|access[_-]?key|secret[_-]?key)(?:_?\d{1,2})?[\"']?(?:[ \t,;]{1,8}"
+        r"credentials?|(?:api|access|secret|encryption|private|signing)[_-]?key)(?:_?\d{1,2})?[\"']?(?:[ \t,;]{1,8}"
         r"|[ \t]{0,4},?\r?\n[ \t]{0,60}(?:- )?)"
         r"[\"']?value[\"']?[ \t]{0,2}[=:][ \t]{0,2}(?:\"([^\"\r\n]{4,200})\"|'([^'\r\n]{4,200})'"
         r"|([^ \t\r\n\"'<>{}\[\]$&*!|>%@#-][^ \t\r\n\"'<>]{3,200}))",
@@ -829,12 +829,22 @@ _PLACE_RULES = (
             '- name: API_TOKEN\n  value: "<alnum:32>"\n',
             '<add key="MailerPassword" value="Cumulonimbu5!"/>',
             '{"name": "DB_PASSWORD", "value": "hunter22"}',
+            # Generated ones, letter pairs of which stand in words too.
+            "- name: DB_PASSWORD\n  value: q5M#<alnum:4>3uLE\n",
+            "- name: DB_SECRET\n  value: q5M#<alnum:4>3uLE\n",
+            "- name: ENCRYPTION_KEY\n  value: q!R8K8z<alnum:4>3\n",
+            "- name: DB_PASSWORD\n  value: '#R8K8z<alnum:4>3'\n",
+            "- name: DB_PASSWORD\n  value: zRbtr6<alnum:4>%\n",
         ),
         counter_examples=(
             "- name: DB_PASSWORD\n  valueFrom:\n    secretKeyRef:\n      name: db\n",
             "- name: DB_PASSWORD\n  value: $(OTHER)\n",
             '<input name="password" value="Password"/>',
             "- name: DB_PASSWORD_FILE\n  value: /run/secrets/db\n",
+            "- name: DB_PASSWORD\n  value: %DB_PASSWORD%\n",
+            "- name: DB_PASSWORD\n  value: '#loginPassword2'\n",
+            "- name: MIN_PASSWORD\n  value: 100%\n",
+            "- name: DB_SECRET\n  value: my-app/Db-Secret:v2\n",
         ),
         confidence=0.85,
     ),
@@ -851,6 +861,8 @@ _PLACE_RULES = (
             "PASS = 'q1w2e3r4'",
             ':password       => "7oan5521",',
             "$pwd = 'open5esame';",
+            'password: "zRbtr6nRk8q%"',
+            'adminPassword: "#R8K8z<alnum:4>3"',
         ),
         counter_examples=(
             'password = "123"',
@@ -860,6 +872,8 @@ _PLACE_RULES = (
             "password = os.environ['DB_PASSWORD']",
             "type = 'password'",
             'this.addPassword = "#add-password";',
+            'password: "%DB_PASSWORD%"',
+            'password = "#loginPassword2"',
             'password = "<your password>"',
             '$password=""',
         ),
@@ -905,6 +919,7 @@ _PLACE_RULES = (
             "  rootPassword: qwe98rty\n",
             "export PGPASSWORD=p0stgres\n",
             "spring.datasource.password=p0stgres\n",
+            "password: zRbtr6<alnum:4>%\n",
         ),
         counter_examples=(
             "import os\npassword = get_password\n",

@@ -2,7 +2,7 @@
 
 Here: the two engines that find which rules may match which document, the confirmation of their matches, and the choice
 between findings that overlap. Not here: the rules (`privacy.rules`), what decides on a match (`privacy.validators`),
-replacement (`privacy.replacement`), reading and writing files (`privacy.files`).
+replacement (`privacy.replacement`), reading and writing files (`privacy.files`), compiling (`privacy.compiled`).
 
 A prefilter names for each document the rules that may match it: hyperscan, all patterns in one pass, or, where it is
 missing, google-re2's filter over the literals that the patterns need. google-re2 then locates each rule's matches, and
@@ -20,6 +20,7 @@ import pyarrow as pa
 import re2  # type: ignore[import-untyped]
 
 from automend_assets.errors import PermanentError
+from automend_assets.privacy.compiled import UnreadablePattern, compiled
 from automend_assets.privacy.place import Place
 from automend_assets.privacy.rules import RULES, Rule
 from automend_assets.privacy.validators import LOCATORS, VALIDATORS
@@ -54,7 +55,8 @@ class InvalidRule(PermanentError):
 
 
 class Scanner:
-    """Finds personal data and secrets. Building one compiles the rules (about a second); it is reusable.
+    """Finds personal data and secrets. Building one takes a second where its rules were never compiled before, and
+    then hardly any time (`privacy.compiled`); it is reusable.
 
     `engine`: "hyperscan" is several times as fast; "re2" works everywhere; "auto" takes hyperscan where it is there.
     Not to be shared between threads.
@@ -282,19 +284,10 @@ class _HyperscanPrefilter:
     name = "hyperscan"
 
     def __init__(self, patterns: list[str]) -> None:
-        import hyperscan
-
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH
         try:
-            self._database.compile(
-                expressions=[pattern.encode("ascii") for pattern in patterns],
-                ids=list(range(len(patterns))),
-                elements=len(patterns),
-                flags=[flags] * len(patterns),
-            )
-        except hyperscan.error as problem:
-            raise InvalidRule(f"hyperscan cannot read the patterns of the rules: {problem}") from None
+            self._database = compiled(patterns)
+        except UnreadablePattern as problem:
+            raise InvalidRule(str(problem)) from None
         self._hits: list[int] = []
 
     def rules_of(self, text: memoryview) -> list[int]:
