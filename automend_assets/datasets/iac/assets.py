@@ -30,8 +30,9 @@ from automend_assets.datasets.iac.options import IacOptions
 from automend_assets.datasets.iac.process import process
 from automend_assets.datasets.iac.source import read_source, resolve_source
 from automend_assets.pipeline.accounts import account_of_frame, account_of_lines
-from automend_assets.pipeline.assets import dataset_asset, dataset_out, picture, trying_again
+from automend_assets.pipeline.assets import dataset_asset, dataset_out, picture
 from automend_assets.pipeline.dataset import CutRequest, Dataset
+from automend_assets.pipeline.raw import plan_version, raw_sample_asset
 from automend_assets.pipeline.release import release_asset, run_summary_asset
 from automend_assets.settings import Settings
 from automend_assets.storage.io_managers import StagedFile
@@ -45,42 +46,15 @@ VERSIONS = versions_of(CONTRACT.dataset)
 
 def plan(request: CutRequest, hub: HubResource) -> Manifest:
     """Pin down what a version is cut from."""
-    return Manifest(
-        dataset=CONTRACT.dataset,
-        source=resolve_source(
-            request.source.value, hub=hub, path=request.path, repo=request.repo, revision=request.revision
-        ),
-        rows=request.rows or None,
-        seed=request.seed,
-        shuffle_buffer=request.shuffle_buffer,
-        options=IacOptions.model_validate(request.options).model_dump(mode="json"),
-    )
+    options = IacOptions.model_validate(request.options).model_dump(mode="json")
+    return plan_version(CONTRACT.dataset, request, hub, resolve_source, options)
 
 
-@dataset_asset(CONTRACT.dataset, kinds={"huggingface"}, io="parquet")
-def raw_sample(
-    context: dg.AssetExecutionContext, store: StoreResource, ledger: LedgerResource, hub: HubResource
-) -> Iterator[dg.Output[StagedFile]]:
-    """The files of this version as they came from the source, unreadable ones included; not redacted, not
-    released."""
-    with trying_again(context), store.get().staging() as folder:
-        manifest = load_manifest(ledger.get(), store.get(), CONTRACT.dataset, context.partition_key)
-        file = folder / "raw_sample.parquet"
-        counts = read_source(
-            manifest,
-            file,
-            hub=hub,
-            on_progress=lambda rows, size: context.log.info(f"{rows:,} rows, {size / 1e6:,.1f} MB read"),
-        )
-        yield dg.Output(
-            StagedFile(file),
-            metadata={
-                "source": dg.MetadataValue.json(manifest.source.model_dump(mode="json")),
-                "rows_read": counts.rows_read,
-                "source_exhausted": counts.exhausted,
-                "unreadable_rows": dg.MetadataValue.json(counts.errors),
-            },
-        )
+raw_sample = raw_sample_asset(
+    CONTRACT.dataset,
+    read_source,
+    description="The files of this version as they came from the source, unreadable ones included; never released.",
+)
 
 
 @dg.multi_asset(
