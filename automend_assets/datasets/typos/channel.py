@@ -37,16 +37,19 @@ _SUBSTITUTED_KEY = 2.6
 _SUBSTITUTED_SOUND = 2.4
 _SUBSTITUTED_SHAPE = 2.4
 _SUBSTITUTED_VOWEL = 3.5
-_OMISSION = 2.2
-_OMITTED_REPEAT = 1.6
-_OMITTED_SEPARATOR = 1.0
+_OMISSION = 1.9
+_OMITTED_REPEAT = 1.5
+_OMITTED_SEPARATOR = 1.6
 _INSERTION = 4.2
 _INSERTED_KEY = 3.4
 _INSERTED_REPEAT = 2.0
-_INSERTED_SEPARATOR = 1.5
+_INSERTED_SEPARATOR = 2.0
 _TRANSPOSITION = np.float32(1.9)
 _RESPELT = 2.4
 _SPELT_OUT = 1.0
+# A run of characters left out on purpose, as in `benz`: whatever its length about as rare as two slips.
+_ABBREVIATION = np.float32(5.0)
+_ABBREVIATED_CHARACTER = 0.15
 _NEVER = np.float32(1e6)
 
 _NUMBERS = (
@@ -177,7 +180,9 @@ class Channel:
         for row, text in enumerate(texts):
             codes[row, : len(text)] = _codes(text)
         # done[n][t, c, m]: the cheapest way to type the first n characters of text t for the first m of correction c.
-        done = [omitted]
+        run = np.arange(width + 1, dtype=np.float32) * np.float32(_ABBREVIATED_CHARACTER)
+        done = [np.minimum(omitted, run + _ABBREVIATION)]
+        done[0][..., 0] = 0
         for at in range(codes.shape[1]):
             code, last = codes[:, at, None, None], done[-1]
             now = last + _INSERTIONS[code, beside]
@@ -203,7 +208,9 @@ class Channel:
             now -= omitted
             np.minimum.accumulate(now, axis=-1, out=now)
             now += omitted
-            done.append(now)
+            abbreviated = np.minimum.accumulate(now - run, axis=-1)
+            abbreviated += run + _ABBREVIATION
+            done.append(np.minimum(now, abbreviated, out=now))
         found = np.empty(rows.shape, np.float32)
         columns = np.arange(rows.shape[1])
         for row, text in enumerate(texts):

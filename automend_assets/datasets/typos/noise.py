@@ -80,7 +80,7 @@ class Noise:
     second: float = 0.15
 
     def typo(self, correction: str, rng: random.Random) -> str:
-        """A text that is not `correction`, in normalised form; needs a text that is not empty."""
+        """`correction` in normalised form with its errors; as it is where no kind of the mixture is possible."""
         text = normalised(correction)
         typo = self._error(text, rng)
         if rng.random() < self.second:
@@ -89,6 +89,8 @@ class Noise:
 
     def _error(self, text: str, rng: random.Random) -> str:
         offered = {kind: made for kind in self.shares if (made := _errors(kind, text))}
+        if not offered:
+            return text
         kind = rng.choices(list(offered), [self.shares[kind] for kind in offered])[0]
         return rng.choice(offered[kind])
 

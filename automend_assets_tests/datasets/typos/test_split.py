@@ -1,0 +1,41 @@
+"""The split: nothing of the unseen test is trained on, and a pair's place does not move."""
+
+from __future__ import annotations
+
+import random
+
+from automend_assets.datasets.typos.noise import noisy_pairs
+from automend_assets.datasets.typos.split import split
+from automend_assets.datasets.typos.texts import Entry, Pair, normalised
+
+
+def test_unseen_corrections_are_on_no_side_of_training(names: list[Entry]) -> None:
+    confused = [Pair(entry.text.upper(), "Proton", "brand") for entry in names]
+    pairs = [*noisy_pairs(names, 4, 1), *confused]
+    parts = split(pairs, seed=1)
+    unseen = {normalised(pair.corrected) for pair in parts.unseen}
+    trained = {normalised(text) for pair in parts.training for text in (pair.typo, pair.corrected)}
+    assert not unseen & trained
+    assert parts.set_aside
+    assert all(normalised(pair.typo) in unseen for pair in parts.set_aside)
+    assert sorted((*parts.training, *parts.seen, *parts.unseen, *parts.set_aside)) == sorted(pairs)
+    assert 0.1 < len(unseen) / len({normalised(entry.text) for entry in names}) < 0.3
+
+
+def test_seen_corrections_have_other_pairs_in_training(names: list[Entry]) -> None:
+    pairs = noisy_pairs(names, 3, 1)
+    parts = split([*pairs, *pairs[:100]], seed=1)
+    trained = {(pair.domain, normalised(pair.corrected)) for pair in parts.training}
+    assert parts.seen
+    assert all((pair.domain, normalised(pair.corrected)) in trained for pair in parts.seen)
+    assert not set(parts.seen) & set(parts.training)
+
+
+def test_more_pairs_move_none_to_or_from_the_unseen_test(names: list[Entry]) -> None:
+    pairs = noisy_pairs(names, 3, 1)
+    few = list(pairs[:200])
+    random.Random(1).shuffle(few)  # noqa: S311
+    before, after = split(few, seed=1), split(pairs, seed=1)
+    assert set(before.unseen) <= set(after.unseen)
+    assert not set(before.training) & set(after.unseen)
+    assert split(few, seed=2) != before

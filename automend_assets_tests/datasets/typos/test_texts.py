@@ -1,0 +1,50 @@
+"""What is the same text, and reading pairs from files that people hand over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automend_assets.datasets.typos.texts import (
+    Entry,
+    Pair,
+    UnreadablePairs,
+    distinct_entries,
+    normalised,
+    prompted,
+    read_entries,
+    read_pairs,
+)
+
+
+def test_case_width_and_white_space_make_no_difference() -> None:
+    assert normalised("  Ｍercedes-Benz \t C\u00a0200 ") == "mercedes-benz c 200"
+
+
+def test_the_prefixes_are_those_of_the_original() -> None:
+    assert prompted("Toyota", "brand") == "car brand: toyota"
+    assert prompted("X50", "model") == "car model: x50"
+    assert prompted("X50", "colour") == "car model: x50"
+
+
+def test_entries_are_distinct_by_domain_and_normalised_text() -> None:
+    entries = [Entry("City", "model"), Entry("CITY", "model"), Entry("City", "brand"), Entry(" ", "model")]
+    assert distinct_entries(entries) == [Entry("City", "model"), Entry("City", "brand")]
+
+
+def test_texts_that_look_like_nothing_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text('\ufeffid,typo,corrected,domain\n1,NA,NX,model\n2,",yvi",null,model\n', encoding="utf-8")
+    assert read_pairs(file) == [Pair("NA", "NX", "model"), Pair(",yvi", "null", "model")]
+    assert read_entries(file) == [Entry("NX", "model"), Entry("null", "model")]
+
+
+def test_a_file_without_its_columns_or_values_says_which(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text("typo,correct\na,b\n", encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match="corrected, domain"):
+        read_pairs(file)
+    file.write_text("typo,corrected,domain\na,b,model\nc,d\n", encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match="record 3"):
+        read_pairs(file)
