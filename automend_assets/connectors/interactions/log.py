@@ -103,7 +103,9 @@ class Backlog:
 
 
 class InteractionLog(ABC):
-    """One table of corrections. Use it as a context manager; nothing connects before the first read.
+    """One table of corrections. Use it as a context manager; nothing connects before the first call.
+
+    Not to be shared between threads, each of which opens its own.
 
     `table` is its name with the schema, as in a `LogSource`. Every method raises the errors of this module.
     """

@@ -3,8 +3,8 @@
 Locks and transactions cannot be seen over HTTP, so a margin of time decides which rows are settled: an id is settled
 when a row with it or a higher one has been there for `settle_seconds`. That holds when the margin is longer than the
 longest transaction, twice that where created_at is the beginning of a transaction (`now()`) and not the moment
-(`clock_timestamp()`, as in deploy/supabase), plus the difference between the two clocks. Supabase ends a request
-through its API after 8 s.
+(`clock_timestamp()`, as in deploy/supabase), plus the difference between the two clocks, plus the delay of a read
+replica, which may answer in place of the primary. Supabase ends a request through its API after 8 s.
 """
 
 from __future__ import annotations
