@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _COMPRESSION_LEVEL = 1
 # Row groups of conversations stay near 30 MB, which bounds what a streaming reader holds at once.
 _ROW_GROUP_ROWS = 16_384
+# Chunks wait in memory when the disk is slower than what makes lines. 800,000 conversations peaked at 866 MB with the
+# default of polars and at 275 MB with this, 100,000 of them at 308 and 218 MB, in the same time.
+_LINES_AT_A_TIME = 2_048
 _READ_BYTES = 4 * 2**20
 
 
@@ -180,7 +183,9 @@ def write_lines(frame: pl.LazyFrame, file: Path) -> None:
     schema = frame.collect_schema()
     if schema.get("line") != pl.String:
         raise NotStorable(f"JSON lines need a String column 'line'; the frame has {dict(schema)}.")
-    frame.select("line").sink_csv(file, include_header=False, quote_style="never", maintain_order=True)
+    with pl.Config():
+        pl.Config.set_streaming_chunk_size(_LINES_AT_A_TIME)
+        frame.select("line").sink_csv(file, include_header=False, quote_style="never", maintain_order=True)
 
 
 def check_lines(file: Path) -> tuple[int, str]:
