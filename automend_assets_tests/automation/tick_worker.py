@@ -58,7 +58,7 @@ def main(ledger: str, log: str, store: str, mode: str) -> None:
     sys.stdin.readline()
     while True:
         done = Path(f"{log}.done").exists()
-        outcome = look(ledger, log, store)
+        outcome = look(ledger, log, store, CuttingRules(min_rows=1))
         if outcome.version is not None:
             print("cut", outcome.version.key, flush=True)
         elif "were not cut" in outcome.reason:
