@@ -14,7 +14,7 @@ Imports torch and sentence_transformers at its top: import it inside the functio
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,20 @@ def character_model(
 ) -> SentenceTransformer:
     """The untrained offline default: the same weights for the same seed."""
     return SentenceTransformer(modules=[CharacterNgrams(buckets, dimensions, seed)], device="cpu")
+
+
+def encode_with(model: SentenceTransformer) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """How a model of either family gives embeddings of length 1, the quickest way on a CPU."""
+    module = model[0]
+    if isinstance(module, CharacterNgrams):
+        return module.embed
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.asarray(
+            model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), np.float32
+        )
+
+    return encode
 
 
 def load_model(folder: Path, *, device: str = "cpu") -> SentenceTransformer:

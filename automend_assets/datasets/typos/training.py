@@ -58,7 +58,7 @@ class TrainingOptions(BaseModel):
     warm_up: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps before the peak.")
     scale: float = Field(default=20.0, gt=0, description="Of the cosines, in the softmax of the loss.")
     drawn_typos: int = Field(
-        default=8,
+        default=4,
         ge=0,
         description="Typos drawn by the noise model for each correction, beside the real pairs.",
     )

@@ -14,7 +14,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from automend_assets.datasets.typos.edit_distance import EditDistance
-from automend_assets.datasets.typos.encoder import character_model, load_model
+from automend_assets.datasets.typos.encoder import character_model, encode_with, load_model
 from automend_assets.datasets.typos.evaluation import find_all
 from automend_assets.datasets.typos.lookup import EMBEDDING_ALONE, Lookup
 from automend_assets.datasets.typos.noise import noisy_pairs
@@ -83,7 +83,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_training_beats_the_untrained_model_and_edit_distance(names: list[Entry]) -> None:
     parts = split(noisy_pairs(names, 6, 3), seed=1)
     model = character_model(seed=1)
-    encode = model[0].embed
+    encode = encode_with(model)
     untrained = Lookup(names, encode, EMBEDDING_ALONE)
     before = {
         name: find_all(untrained, part).recall(1).mean() for name, part in parts.__dict__.items() if part
@@ -166,7 +166,7 @@ def test_embeddings_may_be_cut_where_training_says_so(names: list[Entry]) -> Non
     assert cut(model) > before + 0.1
 
 
-def test_a_trained_model_of_the_other_family_uses_the_same_configuration(tmp_path: Path) -> None:
+def test_the_other_family_uses_the_same_configuration(names: list[Entry], tmp_path: Path) -> None:
     """Any sentence-transformers model: a tiny transformer made here, for no weights are at hand offline."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -191,5 +191,7 @@ def test_a_trained_model_of_the_other_family_uses_the_same_configuration(tmp_pat
             model, pairs(), OPTIONS.model_copy(update={"epochs": 2, "learning_rate": 1e-3, "batch": 32})
         )
         results.append(model.state_dict())
+        found = Lookup(names, encode_with(model)).find("hilax", "model")
         assert done.losses[1] < done.losses[0]
+        assert found[0].text == "Hilux"
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
