@@ -9,7 +9,6 @@ import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-import phonenumbers
 
 from automend_assets.privacy.allow import is_documentation_email, is_nobodys_ip, is_stand_in
 from automend_assets.privacy.place import Place
@@ -165,6 +164,9 @@ _EXTENSION = re.compile(r"[ ,;]*(?:x|ext\.?|extension)[ .:]*\d{1,6}$", re.IGNORE
 
 @lru_cache(maxsize=16_384)
 def _is_phone(number: str, strict: bool) -> bool:
+    # Its tables are read when the first number is in doubt; most texts of code and configuration have none.
+    import phonenumbers
+
     regions: tuple[str | None, ...] = (None,) if number.startswith("+") else _REGIONS
     for region in regions:
         try:

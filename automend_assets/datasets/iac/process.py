@@ -31,7 +31,6 @@ from automend_assets.datasets.iac.redaction import Redacted, Redactor
 from automend_assets.datasets.iac.resources import facts_of, resources_of
 from automend_assets.dedup.deduplicate import deduplicate
 from automend_assets.pipeline.batches import map_batches
-from automend_assets.privacy.scanner import Engine
 
 STAGE = "manifests"
 BATCH_ROWS = 2_048
@@ -112,8 +111,6 @@ _CANDIDATE_COLUMNS = (
     "has_mark",
     "has_returns",
 )
-# Compiling hyperscan's database takes a second; google-re2, which finds the same, scans 13 MB in that.
-_COMPILING_PAYS_ROWS = 16_384
 _PRELOAD = "automend_assets.datasets.iac.preload"
 _GENERIC_PROMPT = "Apply the Kubernetes manifest."
 
@@ -145,9 +142,7 @@ def process(
     """
     staged, refused = manifests.with_suffix(".staged"), quarantine.with_suffix(".staged")
     rows_in = 0
-    rows = int(raw.select(pl.len()).collect().item())
-    engine: Engine = "auto" if rows >= _COMPILING_PAYS_ROWS else "re2"
-    transform = partial(prepare_batch, options=options, seed=seed, engine=engine)
+    transform = partial(prepare_batch, options=options, seed=seed)
     with _writer(staged, MANIFESTS_SCHEMA) as good, _writer(refused, QUARANTINE_COLUMNS) as bad:
         for kept, dropped in map_batches(
             raw, transform, batch_rows=batch_rows, workers=workers, preload=_PRELOAD
@@ -185,9 +180,20 @@ def process(
     return ProcessCounts(rows_in, rows_in - sum(quarantined.values()), quarantined)
 
 
-def prepare_batch(
-    raw: pl.DataFrame, *, options: IacOptions, seed: int, engine: Engine = "auto"
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: parsed documents have none, and looking for some in them costs a third more."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
+def prepare_batch(raw: pl.DataFrame, *, options: IacOptions, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Manifests and quarantined rows of a raw batch, each in its order; duplicates among them are still there."""
     content = pl.col("content")
     first = raw.select("row_number", reason=pl.coalesce("source_error", filters.by_form(options)))
@@ -204,14 +210,13 @@ def prepare_batch(
     )
     second = formed.select("row_number", reason=filters.by_fields(options))
     candidates = formed.filter(second["reason"].is_null()).with_columns(after=filters.after_parsing(options))
-    with _uncollected():
-        outcomes = [
-            _read(text, after, options.limits)
-            for text, after in candidates.select("content", "after").iter_rows()
-        ]
+    outcomes = [
+        _read(text, after, options.limits)
+        for text, after in candidates.select("content", "after").iter_rows()
+    ]
     readings = [outcome.parsed for outcome in outcomes if outcome.parsed is not None]
     chosen = candidates.filter(pl.Series([o.parsed is not None for o in outcomes], dtype=pl.Boolean))
-    redactor = Redactor(options.limits, engine)
+    redactor = Redactor(options.limits)
     redacted = redactor.redact(chosen["content"].to_list(), readings)
     refused = pl.concat(
         [
@@ -253,7 +258,7 @@ def _read(text: str, after: str | None, limits: Limits) -> _Outcome:
         if after is not None:
             check(text, limits)
             return _Outcome(after, None)
-        parsed = parse(text, limits)
+        parsed = parse(text, limits, places=False)
     except YamlRefused as refused:
         is_template = refused.code in ("invalid_yaml", "complex_key") and filters.has_bare_braces(text)
         return _Outcome("helm_template" if is_template else refused.code, refused.detail)
@@ -357,18 +362,6 @@ def _describe(
         verdict.unknown,
         _json([error._asdict() for error in verdict.errors]),
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the collector of cycles: parsed documents have none, and looking for some in them costs a third more."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _json(value: Any) -> str:

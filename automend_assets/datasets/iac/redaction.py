@@ -23,13 +23,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from automend_assets.datasets.iac.documents import Limits, Parsed, Scalar, YamlRefused, parse
 from automend_assets.privacy.allow import is_filler
-from automend_assets.privacy.scanner import Engine, Scanner
+from automend_assets.privacy.scanner import Scanner
 
 CODES = ("finding_in_key", "structure_changed", "finding_left")
 """Why a manifest is refused: see the docstring of this module; `finding_left`: a second scan finds something yet."""
@@ -45,20 +45,24 @@ _SECRETS_NAME = re.compile(
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|secret|private|encryption)[_.-]?key)$",
     re.IGNORECASE,
 )
+# Behind what a telling name may be hidden in a text.
+_HIDES = re.compile(r"\\[xuU\n]")
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9._/:-]")))
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]*(?:\r?\n[ \t]*)?)+")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n?")
 # Whole where the scanner finds the secret part of them: of a key without its body nothing is left to read, and
-# `user:pass@` is taken for credentials whatever stands there.
+# `user:pass@` is taken for credentials whatever stands there. Rule, kind, what they cannot be without, their look.
 _WHOLE = (
     (
         "private-key",
         "private_key",
+        "PRIVATE KEY",
         re.compile(r"-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----[^<>]{0,10000}?-----END \1-----"),
     ),
     (
         "url-credentials",
         "password",
+        "@",
         re.compile(r"(?<=://)[^\s:/?#\[\]@\"'<>${}]+:[^\s:/?#\[\]@\"'<>${}]+(?=@)"),
     ),
 )
@@ -90,18 +94,18 @@ class _Span(NamedTuple):
     kind: str
 
 
-@lru_cache(maxsize=2)
-def shared_scanner(engine: Engine = "auto") -> Scanner:
-    """The scanner of this process with that engine, whose rules are compiled once."""
-    return Scanner(engine=engine)
+@lru_cache(maxsize=1)
+def shared_scanner() -> Scanner:
+    """The scanner of this process, whose rules are compiled once."""
+    return Scanner()
 
 
 class Redactor:
     """Redacts batches of manifests."""
 
-    def __init__(self, limits: Limits, engine: Engine = "auto") -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._scanner = shared_scanner(engine)
+        self._scanner = shared_scanner()
 
     def redact(self, texts: list[str], parsed: list[Parsed]) -> list[Redacted]:
         """Redact `texts`, of which `parsed` are the readings."""
@@ -137,12 +141,16 @@ class Redactor:
             found[row].append(_Span(start, end, rule, kind))
         if named:
             for spans, manifest in zip(found, manifests, strict=True):
-                spans += _secret_values(manifest)
-                spans += (
+                whole = [
                     _Span(*match.span(), rule, kind)
-                    for rule, kind, pattern in _WHOLE
+                    for rule, kind, sign, pattern in _WHOLE
+                    if sign in manifest.text
                     for match in pattern.finditer(manifest.text)
-                )
+                ]
+                if not manifest.parsed.scalars and (spans or whole or _may_be_named(manifest)):
+                    manifest.parsed = parse(manifest.text, self._limits)
+                spans += _secret_values(manifest)
+                spans += whole
             for row, span in self._named_values(manifests):
                 found[row].append(span)
         return found
@@ -167,7 +175,7 @@ class Redactor:
                 (row, index + 1)
                 for index, (key, value) in enumerate(pairwise(scalars))
                 if key.is_key and not value.is_key and key.depth == value.depth
-                if _SECRETS_NAME.search(key.value) and _is_mixed(value.value)
+                if _is_secrets_name(key.value) and _is_mixed(value.value)
             ]
         found = self._scanner.scan(pl.Series(lines, dtype=pl.String))
         chosen += [places[line] for line in found["row"].unique(maintain_order=True).to_list()]
@@ -314,6 +322,43 @@ class _Plan:
 
     def _is_encoded(self, scalar: Scalar) -> bool:
         return scalar.document in self._secrets and scalar.depth == 2 and scalar.section == "data"
+
+
+def _may_be_named(manifest: Redacted) -> bool:
+    """Whether the places of its scalars may show more secrets in a manifest than its text does: a glance at the text,
+    then at what it says."""
+    text, documents = manifest.text, manifest.parsed.documents
+    if not _TELLING_NAME.search(text) and not _HIDES.search(text):
+        return False
+    # Of keys that are there twice, the documents have the last.
+    if manifest.parsed.duplicate_keys or "<<" in text or _secret_documents(manifest.parsed):
+        return True
+    waiting: list[Any] = [documents]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is dict and _is_telling(node):
+            return True
+        inner = node.values() if type(node) is dict else node
+        waiting += [value for value in inner if type(value) in (dict, list)]
+    return False
+
+
+def _is_telling(node: dict[str, Any]) -> bool:
+    """Whether an object may hold a value beside its name, or a key, that `_named_values` takes for a secret."""
+    told = node.get("name")
+    if type(told) is str and "value" in node and _TELLING_NAME.search(told):
+        return True
+    return any(
+        type(value) not in (dict, list)
+        and _is_secrets_name(key)
+        and (type(value) is not str or _is_mixed(value))
+        for key, value in node.items()
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_secrets_name(name: str) -> bool:
+    return _SECRETS_NAME.search(name) is not None
 
 
 def _secret_documents(parsed: Parsed) -> set[int]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from automend_assets.datasets.iac import sample
-from automend_assets.datasets.iac.documents import CODES, Limits, YamlRefused, check, parse, resolve
+from automend_assets.datasets.iac.documents import CODES, Limits, Parsed, YamlRefused, check, parse, resolve
 
 LIMITS = Limits()
 Reader = Callable[[str, Limits], object]
@@ -23,6 +23,10 @@ def code_of(text: str, reader: Reader = parse, limits: Limits = LIMITS) -> str |
     except YamlRefused as refused:
         return refused.code
     return None
+
+
+def without_places(text: str, limits: Limits) -> Parsed:
+    return parse(text, limits, places=False)
 
 
 HOSTILE = {
@@ -42,7 +46,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("reader", [parse, check])
+@pytest.mark.parametrize("reader", [parse, without_places, check])
 @pytest.mark.parametrize("code", CODES)
 def test_each_code_has_a_text_that_gets_it(code: str, reader: Reader) -> None:
     assert code_of(HOSTILE[code], reader) == code
@@ -73,7 +77,7 @@ def test_more_of_them(text: str, code: str) -> None:
     assert code_of(text, check) == code
 
 
-@pytest.mark.parametrize("reader", [parse, check])
+@pytest.mark.parametrize("reader", [parse, without_places, check])
 @pytest.mark.parametrize(
     "text",
     [
@@ -138,7 +142,7 @@ def test_checking_and_parsing_agree_on_generated_files_and_on_damaged_ones() -> 
             text.replace("  ", " ", 3),
             text.replace(": ", ":\t", 2),
         ):
-            assert code_of(damaged, check) == code_of(damaged, parse)
+            assert code_of(damaged, check) == code_of(damaged, parse) == code_of(damaged, without_places)
 
 
 def test_documents_are_those_of_pyyaml() -> None:
@@ -148,6 +152,9 @@ def test_documents_are_those_of_pyyaml() -> None:
         if file.truth.reason is None:  # no `on:` among them, which PyYAML takes for a boolean key
             compared += 1
             assert parse(text, LIMITS).documents == list(yaml.load_all(text, yaml.CSafeLoader))
+            assert without_places(text, LIMITS) == Parsed(
+                parse(text, LIMITS).documents, duplicate_keys=parse(text, LIMITS).duplicate_keys
+            )
     assert compared > 150
 
 

@@ -26,6 +26,12 @@ def redactor() -> Redactor:
 
 def redact(redactor: Redactor, text: str) -> Redacted:
     (result,) = redactor.redact([text], [parse(text, LIMITS)])
+    (without_places,) = redactor.redact([text], [parse(text, LIMITS, places=False)])
+    assert (without_places.text, without_places.rules, without_places.refused) == (
+        result.text,
+        result.rules,
+        result.refused,
+    )
     if result.refused is None:
         assert redactor.count_findings(pl.Series([result.text])).sum() == 0
         assert same_structure(parse(text, LIMITS), parse(result.text, LIMITS), set(range(10_000)))
@@ -56,6 +62,26 @@ def test_the_order_of_name_and_value_does_not_matter(redactor: Redactor) -> None
     result = redact(redactor, f'env:\n- value: "{PASSWORD}"\n  name: DB_PASSWORD\n')
     assert PASSWORD not in result.text
     assert result.parsed.documents == [{"env": [{"value": "<PASSWORD_1>", "name": "DB_PASSWORD"}]}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'env:\n- "na\\x6de": "DB_PASSW\\x4fRD"\n  "val\\u0075e": "{}"\n',
+        '"adminP\\x61ssword": {}\n',
+        "env:\n- name: >-\n    DB_PASSWORD\n  value: {}\n",
+        "? adminPassword\n# whose\n: {}\n",
+        "adminPassword: {}\nadminPassword: none\n",
+        "base: &base\n  adminPassword: {}\nuse:\n  <<: *base\n  adminPassword: none\n",
+        "use:\n  <<: {{adminPassword: '{}'}}\n  adminPassword: none\n",
+        "env: [{{name: &n DB_PASSWORD, value: &v '{}'}}, {{name: *n, value: *v}}]\n",
+        "kind: Secret\nstringData:\n  any: {}\n",
+        "a:\n- - clientSecret: !!str {}\n",
+    ],
+)
+def test_a_secret_is_found_however_its_name_is_written(redactor: Redactor, text: str) -> None:
+    password = "z5M#UDz" + "He3uLE"
+    assert password not in redact(redactor, text.format(password)).text
 
 
 def test_the_same_value_gets_the_same_tag(redactor: Redactor) -> None:
