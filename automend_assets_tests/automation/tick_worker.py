@@ -1,6 +1,7 @@
 """A process that looks at a log and cuts versions, for tests of what happens between processes. Run by its path.
 
-tick_worker.py LEDGER LOG STORE race     after a line on standard input, look until LOG.done exists and nothing is left
+tick_worker.py LEDGER LOG STORE race     after a line on standard input, look until LOG.done exists and nothing is left;
+                                         make LOG.late when somebody else was faster
 tick_worker.py LEDGER LOG STORE POINT    look once and die at POINT: before the commit, before the copy in the store
 """
 
@@ -62,7 +63,7 @@ def main(ledger: str, log: str, store: str, mode: str) -> None:
         if outcome.version is not None:
             print("cut", outcome.version.key, flush=True)
         elif "were not cut" in outcome.reason:
-            print("late", flush=True)
+            Path(f"{log}.late").touch()
         elif done:
             return
 
