@@ -143,7 +143,7 @@ class Channel:
         texts = [folded(text)[:LONGEST] for text in corrections]
         width = max((len(text) for text in texts), default=0)
         self._lengths = np.array([len(text) for text in texts], np.int64)
-        self._meant = np.zeros((len(texts), width), np.uint8)
+        self._meant = np.zeros((len(texts), width), np.int64)
         for row, text in enumerate(texts):
             self._meant[row, : len(text)] = _codes(text)
         omitted = np.full(self._meant.shape, _OMISSION, np.float32)
@@ -154,7 +154,7 @@ class Channel:
         self._omitted = np.zeros((len(texts), width + 1), np.float32)
         np.cumsum(omitted, axis=1, out=self._omitted[:, 1:])
         # The characters before and after each place, as one number: an inserted key may be beside either.
-        self._beside = np.zeros((len(texts), width + 1), np.uint16)
+        self._beside = np.zeros((len(texts), width + 1), np.int64)
         self._beside[:, 1:] = self._meant
         self._beside *= _SIZE
         self._beside[:, :width] += self._meant
@@ -176,7 +176,7 @@ class Channel:
         width = int(self._lengths[rows].max(initial=0))
         meant, omitted = self._meant[rows, :width], self._omitted[rows, : width + 1]
         beside = self._beside[rows, : width + 1]
-        codes = np.zeros((len(texts), max(map(len, texts), default=0)), np.uint8)
+        codes = np.zeros((len(texts), max(map(len, texts), default=0)), np.int64)
         for row, text in enumerate(texts):
             codes[row, : len(text)] = _codes(text)
         # done[n][t, c, m]: the cheapest way to type the first n characters of text t for the first m of correction c.
@@ -185,8 +185,8 @@ class Channel:
         done[0][..., 0] = 0
         for at in range(codes.shape[1]):
             code, last = codes[:, at, None, None], done[-1]
-            now = last + _INSERTIONS[code, beside]
-            np.minimum(now[..., 1:], last[..., :-1] + _SUBSTITUTIONS[code, meant], out=now[..., 1:])
+            now = last + _INSERTIONS.take(beside + code * _SIZE**2)
+            np.minimum(now[..., 1:], last[..., :-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[..., 1:])
             if at:
                 before = codes[:, at - 1, None, None]
                 swapped = (meant[..., :-1] == code) & (meant[..., 1:] == before)
