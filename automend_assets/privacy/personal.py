@@ -9,7 +9,6 @@ import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-
 from automend_assets.privacy.allow import is_documentation_email, is_nobodys_ip, is_stand_in
 from automend_assets.privacy.place import Place
 

@@ -85,10 +85,11 @@ def file_name_prompt(path: str) -> str:
 def prompt_for(path: str, facts: Facts, *, key: str, seed: int) -> Prompt:
     """The prompt of a file: one of the sentences that its name and facts allow, by the seed and `key` alone."""
     known = _known(facts)
-    sentences = [file_name_prompt(path)]
-    sentences += [text.format(**known) for text, needs in _TEMPLATES if needs <= known.keys()]
+    templates = [text for text, needs in _TEMPLATES if needs <= known.keys()]
     digest = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest()
-    return Prompt(sentences[int.from_bytes(digest) % len(sentences)], prompt_type(path))
+    chosen = int.from_bytes(digest) % (1 + len(templates))
+    text = templates[chosen - 1].format(**known) if chosen else file_name_prompt(path)
+    return Prompt(text, prompt_type(path))
 
 
 def _known(facts: Facts) -> dict[str, str]:
