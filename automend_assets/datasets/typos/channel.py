@@ -186,7 +186,9 @@ class Channel:
         for at in range(codes.shape[1]):
             code, last = codes[:, at, None, None], done[-1]
             now = last + _INSERTIONS.take(beside + code * _SIZE**2)
-            np.minimum(now[..., 1:], last[..., :-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[..., 1:])
+            np.minimum(
+                now[..., 1:], last[..., :-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[..., 1:]
+            )
             if at:
                 before = codes[:, at - 1, None, None]
                 swapped = (meant[..., :-1] == code) & (meant[..., 1:] == before)
