@@ -67,6 +67,7 @@ def mixes_characters(value: str) -> bool:
         and all(kind.search(value) for kind in _KINDS)
         and "://" not in value
         and _switches(value) > 0.3
+        and _wordiness(value) < 0.7
     )
 
 
