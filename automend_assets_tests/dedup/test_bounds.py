@@ -86,13 +86,14 @@ def _peak(work: str, parquet: Path, memory_bytes: int = 0) -> tuple[int, int]:
 
 def test_peak_memory_follows_the_parameter_not_the_data(tmp_path: Path) -> None:
     parquet = tmp_path / "texts.parquet"
-    _corpus(10_000, 1_000).write_parquet(parquet, row_group_size=250)  # 60 MiB of text, 76 MiB of sets
+    _corpus(25_000, 1_000).write_parquet(parquet, row_group_size=250)  # 150 MiB of text, 190 MiB of sets
     _, reading = _peak(_READ, parquet)
     removed, bounded = _peak(_DEDUPLICATE, parquet, 16 * MIB)
     also_removed, free = _peak(_DEDUPLICATE, parquet, 1 << 30)
-    assert removed == also_removed == 2_000
-    assert bounded < reading + 16 + 120
-    assert free > bounded + 76
+    assert removed == also_removed == 5_000
+    # Beside the parameter: what numpy, polars and the allocator hold, the same for any amount of text.
+    assert bounded < reading + 16 + 160
+    assert free > bounded + 190
 
 
 def test_a_document_of_50_megabytes_beside_small_ones() -> None:
