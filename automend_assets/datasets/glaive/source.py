@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 UPSTREAM_REPO = "glaiveai/glaive-function-calling-v2"
-SHUFFLE_BUFFER = 10_000
 _DATA_SUFFIXES = ((".parquet",), (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"), (".json", ".json.gz"))
 _NOT_DATA = ("dataset_infos.json", "dataset_info.json", "config.json")
 _ROW_GROUP_ROWS = 4_096

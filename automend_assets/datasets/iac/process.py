@@ -31,6 +31,7 @@ from automend_assets.datasets.iac.redaction import Redacted, Redactor
 from automend_assets.datasets.iac.resources import facts_of, resources_of
 from automend_assets.dedup.deduplicate import deduplicate
 from automend_assets.pipeline.batches import map_batches
+from automend_assets.storage.quarantine import QUARANTINE_SCHEMA
 
 STAGE = "manifests"
 BATCH_ROWS = 2_048
@@ -91,16 +92,6 @@ REASONS = (
 )
 """Every code of the quarantine, in the order in which rows are refused."""
 
-QUARANTINE_COLUMNS = pl.Schema(
-    {
-        "row_number": pl.Int64,
-        "stage": pl.String,
-        "reason": pl.String,
-        "detail": pl.String,
-        "text": pl.String,
-    }
-)
-
 _CANDIDATE_COLUMNS = (
     "row_number",
     "hexsha",
@@ -143,7 +134,7 @@ def process(
     staged, refused = manifests.with_suffix(".staged"), quarantine.with_suffix(".staged")
     rows_in = 0
     transform = partial(prepare_batch, options=options, seed=seed)
-    with _writer(staged, MANIFESTS_SCHEMA) as good, _writer(refused, QUARANTINE_COLUMNS) as bad:
+    with _writer(staged, MANIFESTS_SCHEMA) as good, _writer(refused, QUARANTINE_SCHEMA) as bad:
         for kept, dropped in map_batches(
             raw, transform, batch_rows=batch_rows, workers=workers, preload=_PRELOAD
         ):
