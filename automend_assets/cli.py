@@ -17,7 +17,7 @@ from automend_assets.settings import Settings, load_env_files, project_root
 
 if TYPE_CHECKING:
     from automend_assets.automation.runs import RunOutcome
-    from automend_assets.connectors.hub import HubResource
+    from automend_assets.pipeline.dataset import Surroundings
     from automend_assets.privacy.files import ScanSummary
     from automend_assets.storage.store import Store
     from automend_assets.versions.ledger import Ledger
@@ -72,6 +72,16 @@ def _parse_rows(text: str) -> int:
     return int(text)
 
 
+def _parse_options(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--options") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter('expected a JSON object, such as {"key": 1}', param_hint="--options")
+    return found
+
+
 def _check_dataset(name: str) -> None:
     from automend_assets.definitions import discover
 
@@ -84,7 +94,11 @@ def _check_dataset(name: str) -> None:
 def cut(
     dataset: DatasetName,
     source: Annotated[
-        str, typer.Option(help="sample (bundled, offline), hub (streamed from the Hugging Face Hub) or file.")
+        str,
+        typer.Option(
+            help="sample (bundled, offline), hub (streamed from the Hugging Face Hub), file, or log (the"
+            " corrections that are in no version yet; for typos)."
+        ),
     ] = "sample",
     path: Annotated[str | None, typer.Option(help="The file to read, for source 'file'.")] = None,
     repo: Annotated[str | None, typer.Option(help="Another Hub dataset in the same layout.")] = None,
@@ -97,6 +111,10 @@ def cut(
     shuffle_buffer: Annotated[
         int, typer.Option(min=1, help="Rows in memory to shuffle the stream.")
     ] = 10_000,
+    options: Annotated[
+        str | None,
+        typer.Option(help="Options of the dataset as a JSON object; its page in docs/ lists them.", metavar="JSON"),
+    ] = None,
 ) -> None:
     """Cut a version: pin what goes in, number it, make it a partition. Prints the version's key, e.g. v0001."""
     from automend_assets.automation.instance import open_instance
@@ -118,9 +136,10 @@ def cut(
             rows=_parse_rows(rows),
             seed=seed,
             shuffle_buffer=shuffle_buffer,
+            options=_parse_options(options),
         )
         with people.status(f"pinning what the source {source} holds"):
-            manifest = discover()[dataset].plan(request, _hub())
+            manifest = discover()[dataset].plan(request, _surroundings())
         version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
         people.print(
             f"{dataset} {version.key} is manifest {version.sha256}. To materialise it, either of:",
@@ -176,7 +195,7 @@ def demo() -> None:
     failed = []
     for name, dataset in discover().items():
         with open_instance() as instance:
-            manifest = dataset.plan(CutRequest(), _hub())
+            manifest = dataset.plan(CutRequest(), _surroundings())
             version = cut_version(manifest, ledger=_ledger(), store=_store(), instance=instance)
         if not _materialize(name, version.key).success:
             failed.append(name)
@@ -335,10 +354,19 @@ def _store() -> Store:
     return Store(Settings().store_url)
 
 
-def _hub() -> HubResource:
+def _surroundings() -> Surroundings:
     from automend_assets.connectors.hub import HubResource
+    from automend_assets.connectors.interactions.resource import InteractionsResource
+    from automend_assets.pipeline.dataset import Surroundings
+    from automend_assets.storage.resources import LedgerResource, StoreResource
 
-    return HubResource(endpoint=Settings().hf_endpoint)
+    current = Settings()
+    return Surroundings(
+        HubResource(endpoint=current.hf_endpoint),
+        InteractionsResource(settle_seconds=current.settle_seconds),
+        LedgerResource(url=current.ledger_url.get_secret_value()),
+        StoreResource(url=current.store_url),
+    )
 
 
 def _materialize(dataset: str, version: str) -> RunOutcome:

@@ -16,12 +16,14 @@ import dagster as dg
 
 from automend_assets import datasets
 from automend_assets.automation.cut import cut_job
-from automend_assets.automation.jobs import automation_sensor, executor, materialize_job
+from automend_assets.automation.cutting_sensor import cutting_schedule, cutting_sensor
+from automend_assets.automation.jobs import automation_sensor, cutting, executor, materialize_job
 from automend_assets.connectors.hub import HubResource
+from automend_assets.connectors.interactions.resource import InteractionsResource
 from automend_assets.connectors.slack import SlackResource
 from automend_assets.pipeline.dataset import Dataset
 from automend_assets.settings import Settings, load_env_files
-from automend_assets.storage.io_managers import JsonIOManager, JsonLinesIOManager, ParquetIOManager
+from automend_assets.storage.io_managers import JsonIOManager, JsonLinesIOManager, ParquetIOManager, ZipIOManager
 from automend_assets.storage.resources import LedgerResource, StoreResource
 
 
@@ -34,10 +36,12 @@ def default_resources(settings: Settings) -> dict[str, Any]:
             url=_from_environment("AUTOMEND_LEDGER", settings.ledger_url.get_secret_value())
         ),
         "hub": HubResource(endpoint=settings.hf_endpoint),
+        "interactions": InteractionsResource(settle_seconds=settings.settle_seconds),
         "slack": SlackResource(),
         "parquet_io": ParquetIOManager(store=store),
         "jsonl_io": JsonLinesIOManager(store=store),
         "json_io": JsonIOManager(store=store),
+        "zip_io": ZipIOManager(store=store),
     }
 
 
@@ -64,11 +68,17 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
     """Build the definitions with the environment's settings, and `resource_overrides` in place of some resources."""
     settings = Settings()
     found = list(discover().values())
+    growing = [rules for dataset in found if (rules := cutting(dataset, settings))]
     return dg.Definitions(
         assets=[asset for dataset in found for asset in dataset.assets],
         asset_checks=[check for dataset in found for check in dataset.checks],
         jobs=[job(dataset) for dataset in found for job in (cut_job, materialize_job)],
-        sensors=[automation_sensor(dataset) for dataset in found],
+        # A dataset that grows has the runs of its versions from its own sensor; from both it would have them twice.
+        sensors=[
+            *(automation_sensor(dataset) for dataset in found if dataset.plan_range is None),
+            *map(cutting_sensor, growing),
+        ],
+        schedules=[cutting_schedule(rules) for rules in growing],
         resources={**default_resources(settings), **(resource_overrides or {})},
         executor=executor(settings.executor),
     )

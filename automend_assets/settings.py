@@ -114,3 +114,111 @@ class Settings(BaseSettings):
             description="Incoming webhook for alerts, in place of a bot token and channel.",
         ),
     ] = None
+    supabase_db_url: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias="SUPABASE_DB_URL",
+            description="Postgres with the table of corrections: postgresql://USER:PASSWORD@HOST/DB.",
+        ),
+    ] = None
+    supabase_url: Annotated[
+        str | None,
+        Field(
+            validation_alias="SUPABASE_URL",
+            description="Supabase project with that table, over HTTP: https://PROJECT.supabase.co.",
+        ),
+    ] = None
+    supabase_service_key: Annotated[
+        SecretStr | None,
+        Field(validation_alias="SUPABASE_SERVICE_KEY", description="Secret key of the Supabase project."),
+    ] = None
+    supabase_anon_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias="SUPABASE_ANON_KEY",
+            description="Publishable key, in place of the secret one where a policy lets it read.",
+        ),
+    ] = None
+    interactions_file: Annotated[
+        Path | None,
+        Field(
+            validation_alias="AUTOMEND_INTERACTIONS",
+            description="SQLite file with that table, where no server is set; by default data/interactions.sqlite.",
+        ),
+    ] = None
+    settle_seconds: Annotated[
+        float,
+        Field(
+            validation_alias="AUTOMEND_SETTLE_SECONDS",
+            ge=0,
+            description="Over HTTP: age from which a correction counts as settled, see docs/typos.md.",
+        ),
+    ] = 120.0
+    cut_min_rows: Annotated[
+        int,
+        Field(
+            validation_alias="AUTOMEND_CUT_MIN_ROWS",
+            ge=1,
+            description="New corrections at which the sensor cuts a version.",
+        ),
+    ] = 500
+    cut_max_age_hours: Annotated[
+        float,
+        Field(
+            validation_alias="AUTOMEND_CUT_MAX_AGE_HOURS",
+            ge=0,
+            description="Age of the oldest new correction at which the sensor cuts a version of fewer.",
+        ),
+    ] = 24.0
+    cut_max_rows: Annotated[
+        int,
+        Field(
+            validation_alias="AUTOMEND_CUT_MAX_ROWS",
+            ge=1,
+            description="Corrections of one version at most; more are cut into several.",
+        ),
+    ] = 50_000
+    cut_interval_seconds: Annotated[
+        int,
+        Field(
+            validation_alias="AUTOMEND_CUT_INTERVAL_SECONDS",
+            ge=1,
+            description="Time between two looks of the sensor.",
+        ),
+    ] = 60
+    hub_model_repo: Annotated[
+        str | None,
+        Field(
+            validation_alias="AUTOMEND_HUB_MODEL_REPO",
+            description="Model repo on the Hub, OWNER/NAME: to start from, and to publish to with a token.",
+        ),
+    ] = None
+    mlflow_tracking_uri: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias="MLFLOW_TRACKING_URI",
+            description="MLflow server that trainings are recorded in; unset: none. Needs the extra 'mlflow'.",
+        ),
+    ] = None
+    api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias="AUTOMEND_API_KEY",
+            description="Key that the service asks for before it records a correction; unset: it records none.",
+        ),
+    ] = None
+    interactions_rate: Annotated[
+        str,
+        Field(
+            validation_alias="AUTOMEND_INTERACTIONS_RATE",
+            description="Corrections that the service records from one client at most, such as 60/minute.",
+        ),
+    ] = "60/minute"
+    model_poll_seconds: Annotated[
+        float,
+        Field(
+            validation_alias="AUTOMEND_MODEL_POLL_SECONDS",
+            gt=0,
+            description="Time between two looks of the service for another model in use.",
+        ),
+    ] = 1.0

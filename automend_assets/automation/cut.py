@@ -7,7 +7,8 @@ of a cut are in `versions.cutting`, for the command line too.
 import dagster as dg
 
 from automend_assets.connectors.hub import HubResource
-from automend_assets.pipeline.dataset import CutRequest, Dataset
+from automend_assets.connectors.interactions.resource import InteractionsResource
+from automend_assets.pipeline.dataset import CutRequest, Dataset, Surroundings
 from automend_assets.storage.resources import LedgerResource, StoreResource
 from automend_assets.versions.cutting import cut_version
 
@@ -24,8 +25,9 @@ def cut_job(dataset: Dataset) -> dg.JobDefinition:
         store: StoreResource,
         ledger: LedgerResource,
         hub: HubResource,
+        interactions: InteractionsResource,
     ) -> dg.Output[str]:
-        manifest = dataset.plan(config, hub)
+        manifest = dataset.plan(config, Surroundings(hub, interactions, ledger, store))
         version = cut_version(manifest, ledger=ledger.get(), store=store.get(), instance=context.instance)
         context.log.info(f"{dataset.name} {version.key} is manifest {version.sha256}")
         return dg.Output(

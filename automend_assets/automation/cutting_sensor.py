@@ -20,7 +20,9 @@ import dagster as dg
 
 from automend_assets.connectors.interactions.log import Backlog, InteractionLog
 from automend_assets.connectors.interactions.resource import InteractionsResource
+from automend_assets.connectors.hub import HubResource
 from automend_assets.errors import AutomendError
+from automend_assets.pipeline.dataset import Surroundings
 from automend_assets.storage.resources import LedgerResource, StoreResource
 from automend_assets.versions.cutting import cut_version
 from automend_assets.versions.manifest import LogSource, Manifest
@@ -126,7 +128,7 @@ class Cutting:
 
     dataset: str
     job: Any
-    plan: Plan
+    plan: Callable[[LogSource, Surroundings], Manifest]
     rules: CuttingRules = field(default_factory=CuttingRules)
     interval_seconds: int = 60
 
@@ -149,8 +151,9 @@ def cutting_sensor(cutting: Cutting) -> dg.SensorDefinition:
         interactions: InteractionsResource,
         ledger: LedgerResource,
         store: StoreResource,
+        hub: HubResource,
     ) -> dg.SensorResult | dg.SkipReason:
-        outcome = _look(cutting, interactions, ledger, store, cutting.rules)
+        outcome = _look(cutting, Surroundings(hub, interactions, ledger, store), cutting.rules)
         try:
             versions, seen = unlaunched(cutting.dataset, ledger.get(), int(context.cursor or 0))
         except AutomendError as error:
@@ -185,8 +188,9 @@ def cutting_schedule(cutting: Cutting, cron: str = "0 0 * * 1") -> dg.ScheduleDe
         interactions: InteractionsResource,
         ledger: LedgerResource,
         store: StoreResource,
+        hub: HubResource,
     ) -> dg.RunRequest | dg.SkipReason:
-        outcome = _look(cutting, interactions, ledger, store, rules)
+        outcome = _look(cutting, Surroundings(hub, interactions, ledger, store), rules)
         if outcome.version is None:
             return dg.SkipReason(outcome.reason)
         register(context.instance, ledger.get(), cutting.dataset)
@@ -195,21 +199,15 @@ def cutting_schedule(cutting: Cutting, cron: str = "0 0 * * 1") -> dg.ScheduleDe
     return schedule
 
 
-def _look(
-    cutting: Cutting,
-    interactions: InteractionsResource,
-    ledger: LedgerResource,
-    store: StoreResource,
-    rules: CuttingRules,
-) -> Outcome:
+def _look(cutting: Cutting, around: Surroundings, rules: CuttingRules) -> Outcome:
     try:
-        with interactions.open() as log:
+        with around.interactions.open() as log:
             return cut_next(
                 cutting.dataset,
                 log=log,
-                ledger=ledger.get(),
-                store=store.get(),
-                plan=cutting.plan,
+                ledger=around.ledger.get(),
+                store=around.store.get(),
+                plan=lambda source: cutting.plan(source, around),
                 rules=rules,
                 now=datetime.now(UTC),
             )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from datetime import timedelta
+
 import dagster as dg
 
+from automend_assets.automation.cutting_sensor import Cutting, CuttingRules
 from automend_assets.pipeline.dataset import Dataset
+from automend_assets.settings import Settings
 
 
 def materialize_job(dataset: Dataset) -> dg.UnresolvedAssetJobDefinition:
@@ -39,4 +43,18 @@ def executor(kind: Literal["in_process", "multiprocess"]) -> dg.ExecutorDefiniti
     return dg.multiprocess_executor.configured(
         {"start_method": {"forkserver": {"preload_modules": ["automend_assets.definitions"]}}},
         name="multiprocess",
+    )
+
+
+def cutting(dataset: Dataset, settings: Settings) -> Cutting | None:
+    """When versions of a dataset that grows are cut by themselves, as the settings say; None for the others."""
+    if dataset.plan_range is None:
+        return None
+    rules = CuttingRules(
+        min_rows=settings.cut_min_rows,
+        max_age=timedelta(hours=settings.cut_max_age_hours),
+        max_rows=settings.cut_max_rows,
+    )
+    return Cutting(
+        dataset.name, materialize_job(dataset), dataset.plan_range, rules, settings.cut_interval_seconds
     )

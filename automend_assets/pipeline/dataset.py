@@ -18,8 +18,10 @@ from automend_assets.errors import PermanentError
 
 if TYPE_CHECKING:
     from automend_assets.connectors.hub import HubResource
+    from automend_assets.connectors.interactions.resource import InteractionsResource
     from automend_assets.contracts.contract import Contract
-    from automend_assets.versions.manifest import Manifest
+    from automend_assets.storage.resources import LedgerResource, StoreResource
+    from automend_assets.versions.manifest import LogSource, Manifest
 
 
 class SourceKind(Enum):
@@ -28,6 +30,7 @@ class SourceKind(Enum):
     sample = "sample"
     hub = "hub"
     file = "file"
+    log = "log"
 
 
 class RequestContradicts(PermanentError):
@@ -42,10 +45,14 @@ class CutRequest(dg.Config):
 
     source: SourceKind = Field(
         default=SourceKind.sample,
-        description="sample: bundled, offline. hub: streamed from the Hugging Face Hub. file: a local file.",
+        description=(
+            "sample: bundled, offline. hub: streamed from the Hugging Face Hub. file: a local file."
+            " log: the interactions that are in no version yet."
+        ),
     )
     path: str | None = Field(
-        default=None, description="For source 'file': a JSON array, JSON lines or Parquet; may be gzipped."
+        default=None,
+        description="For source 'file': a JSON array, JSON lines or Parquet; may be gzipped. For typos a CSV.",
     )
     repo: str | None = Field(
         default=None, description="For source 'hub': another dataset in the same layout."
@@ -73,6 +80,16 @@ class CutRequest(dg.Config):
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a plan may look at to pin down a version: the sources, and what was cut and promoted so far."""
+
+    hub: HubResource
+    interactions: InteractionsResource
+    ledger: LedgerResource
+    store: StoreResource
+
+
+@dataclass(frozen=True)
 class Dataset:
     """What one dataset's folder provides."""
 
@@ -80,5 +97,7 @@ class Dataset:
     contract: Contract
     assets: Sequence[dg.AssetsDefinition]
     checks: Sequence[dg.AssetChecksDefinition]
-    plan: Callable[[CutRequest, HubResource], Manifest]
+    plan: Callable[[CutRequest, Surroundings], Manifest]
     """Turn a request into a manifest: resolve revisions, hash files, check options."""
+    plan_range: Callable[[LogSource, Surroundings], Manifest] | None = None
+    """For a dataset that grows: the same for a range of its log, which a sensor cuts by itself."""

@@ -15,6 +15,7 @@ from automend_assets.storage.store import Store
 
 if TYPE_CHECKING:
     from automend_assets.versions.ledger import Ledger
+    from automend_assets.versions.promotions import Promotions
 
 
 class StoreResource(ConfigurableResource["StoreResource"]):
@@ -40,3 +41,9 @@ class LedgerResource(ConfigurableResource["LedgerResource"]):
         from automend_assets.versions.ledger import Ledger
 
         return Ledger(self.url)
+
+    def promotions(self) -> Promotions:
+        """Which model is in use, in the same database; nothing is connected yet."""
+        from automend_assets.versions.promotions import Promotions
+
+        return Promotions(self.url)

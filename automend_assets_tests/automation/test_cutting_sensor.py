@@ -21,6 +21,7 @@ from automend_assets.automation.cutting_sensor import (
     cutting_sensor,
     decide,
 )
+from automend_assets.connectors.hub import HubResource
 from automend_assets.connectors.interactions.log import Backlog, Correction, InteractionsUnavailable
 from automend_assets.connectors.interactions.resource import InteractionsResource
 from automend_assets.connectors.interactions.sqlite import SqliteLog
@@ -192,13 +193,14 @@ class Tick:
 
         self.instance = instance
         self.job = dg.define_asset_job("typos_build", [interactions])
-        self.cutting = Cutting("typos", self.job, plan, rules)
+        self.cutting = Cutting("typos", self.job, lambda source, _around: plan(source), rules)
         self.sensor = cutting_sensor(self.cutting)
         self.schedule = cutting_schedule(self.cutting)
         self.resources = {
             "interactions": InteractionsResource(path=str(place.log)),
             "ledger": LedgerResource(url=place.ledger_url),
             "store": StoreResource(url=place.store),
+            "hub": HubResource(),
         }
         self.defs = dg.Definitions(
             assets=[interactions],

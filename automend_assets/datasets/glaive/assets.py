@@ -10,7 +10,6 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from automend_assets.connectors.hub import HubResource
 from automend_assets.contracts.balancing import (
     MAX_COPIES,
     TARGET_SHARE,
@@ -33,7 +32,7 @@ from automend_assets.datasets.glaive.parse import process
 from automend_assets.datasets.glaive.source import read_source, resolve_source
 from automend_assets.pipeline.accounts import account_of_frame, account_of_lines
 from automend_assets.pipeline.assets import dataset_asset, dataset_out, picture
-from automend_assets.pipeline.dataset import CutRequest, Dataset
+from automend_assets.pipeline.dataset import CutRequest, Dataset, Surroundings
 from automend_assets.pipeline.raw import plan_version, raw_sample_asset
 from automend_assets.pipeline.release import release_asset, run_summary_asset
 from automend_assets.settings import Settings
@@ -59,10 +58,10 @@ class GlaiveOptions(BaseModel):
     )
 
 
-def plan(request: CutRequest, hub: HubResource) -> Manifest:
+def plan(request: CutRequest, surroundings: Surroundings) -> Manifest:
     """Pin down what a version is cut from."""
     options = GlaiveOptions.model_validate(request.options).model_dump()
-    return plan_version(CONTRACT.dataset, request, hub, resolve_source, options)
+    return plan_version(CONTRACT.dataset, request, surroundings.hub, resolve_source, options)
 
 
 raw_sample = raw_sample_asset(

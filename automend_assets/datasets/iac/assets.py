@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from automend_assets.connectors.hub import HubResource
 from automend_assets.contracts.balancing import balance_plan, repeat_rows, sample_weights
 from automend_assets.contracts.bias import bias_report as report_bias
 from automend_assets.contracts.bias_plot import bias_plot
@@ -31,7 +30,7 @@ from automend_assets.datasets.iac.process import process
 from automend_assets.datasets.iac.source import read_source, resolve_source
 from automend_assets.pipeline.accounts import account_of_frame, account_of_lines
 from automend_assets.pipeline.assets import dataset_asset, dataset_out, picture
-from automend_assets.pipeline.dataset import CutRequest, Dataset
+from automend_assets.pipeline.dataset import CutRequest, Dataset, Surroundings
 from automend_assets.pipeline.raw import plan_version, raw_sample_asset
 from automend_assets.pipeline.release import release_asset, run_summary_asset
 from automend_assets.settings import Settings
@@ -44,10 +43,10 @@ from automend_assets.versions.partitions import versions_of
 VERSIONS = versions_of(CONTRACT.dataset)
 
 
-def plan(request: CutRequest, hub: HubResource) -> Manifest:
+def plan(request: CutRequest, surroundings: Surroundings) -> Manifest:
     """Pin down what a version is cut from."""
     options = IacOptions.model_validate(request.options).model_dump(mode="json")
-    return plan_version(CONTRACT.dataset, request, hub, resolve_source, options)
+    return plan_version(CONTRACT.dataset, request, surroundings.hub, resolve_source, options)
 
 
 raw_sample = raw_sample_asset(
