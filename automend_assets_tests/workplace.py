@@ -65,6 +65,20 @@ NEUTRAL = {
     "SLACK_BOT_TOKEN": "",
     "SLACK_CHANNEL": "",
     "SLACK_WEBHOOK_URL": "",
+    "SUPABASE_DB_URL": "",
+    "SUPABASE_URL": "",
+    "SUPABASE_SERVICE_KEY": "",
+    "SUPABASE_ANON_KEY": "",
+    "AUTOMEND_SETTLE_SECONDS": "",
+    "AUTOMEND_CUT_MIN_ROWS": "",
+    "AUTOMEND_CUT_MAX_AGE_HOURS": "",
+    "AUTOMEND_CUT_MAX_ROWS": "",
+    "AUTOMEND_CUT_INTERVAL_SECONDS": "",
+    "AUTOMEND_HUB_MODEL_REPO": "",
+    "MLFLOW_TRACKING_URI": "",
+    "AUTOMEND_API_KEY": "",
+    "AUTOMEND_INTERACTIONS_RATE": "",
+    "AUTOMEND_MODEL_POLL_SECONDS": "",
     "COLUMNS": "400",
     "NO_COLOR": "1",
 }
@@ -80,16 +94,21 @@ class Told:
 
 
 class Workplace:
-    """`settings` are environment variables beside or in place of the usual ones."""
+    """`settings` are environment variables beside or in place of the usual ones.
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    `dataset` is the one that commands and files are about where nothing else is said.
+    """
+
+    def __init__(self, folder: Path, dataset: str = "glaive", **settings: str) -> None:
         self.folder = folder
+        self.dataset = dataset
         self.home = folder / "dagster_home"
         self.environment = {
             **NEUTRAL,
             "AUTOMEND_STORE": str(folder / "store"),
             "AUTOMEND_LEDGER": f"sqlite:///{folder / 'ledger.sqlite'}",
             "AUTOMEND_PINS": str(folder / "pins"),
+            "AUTOMEND_INTERACTIONS": str(folder / "interactions.sqlite"),
             "DAGSTER_HOME": str(self.home),
             "HF_HOME": str(folder / "hf_home"),
             **settings,
@@ -130,30 +149,30 @@ class Workplace:
         )
 
     def cut(self, *options: str) -> str:
-        """Cut a version of glaive; its key."""
-        told = self.automend("cut", "glaive", *options)
+        """Cut a version; its key."""
+        told = self.automend("cut", self.dataset, *options)
         assert told.code == 0, told.err
         return told.out.strip()
 
     def materialize(self, version: str) -> Told:
-        return self.automend("materialize", "glaive", version)
+        return self.automend("materialize", self.dataset, version)
 
     def dagster_materialize(self, version: str) -> Told:
-        """Materialise all of glaive by Dagster's own command."""
-        selection = ("--select", "group:glaive", "--partition", version)
+        """Materialise all of a version by Dagster's own command."""
+        selection = ("--select", f"group:{self.dataset}", "--partition", version)
         return self.process(
             *("dagster", "asset", "materialize", "-m", "automend_assets.definitions"), *selection
         )
 
     def build(self, *options: str) -> str:
-        """Cut a version of glaive and materialise it, which has to succeed; its key."""
+        """Cut a version and materialise it, which has to succeed; its key."""
         version = self.cut(*options)
         told = self.materialize(version)
         assert told.code == 0, told.err
         return version
 
     def bytes(self, version: str, name: str) -> bytes:
-        return self.store.read_bytes("glaive", version, name)
+        return self.store.read_bytes(self.dataset, version, name)
 
     def json(self, version: str, name: str) -> Any:
         return json.loads(self.bytes(version, name))
@@ -162,12 +181,14 @@ class Workplace:
         return [json.loads(line) for line in self.bytes(version, name).splitlines()]
 
     def frame(self, version: str, name: str) -> pl.DataFrame:
-        return self.store.scan_parquet("glaive", version, name).collect()
+        return self.store.scan_parquet(self.dataset, version, name).collect()
 
     def artifacts(self, version: str) -> dict[str, bytes]:
         """Every file of FILES that exists, by name."""
         return {
-            name: self.bytes(version, name) for name in FILES if self.store.exists("glaive", version, name)
+            name: self.bytes(version, name)
+            for name in FILES
+            if self.store.exists(self.dataset, version, name)
         }
 
     def refused(self, version: str) -> list[tuple[int, str, str]]:
