@@ -113,7 +113,9 @@ def cut(
     ] = 10_000,
     options: Annotated[
         str | None,
-        typer.Option(help="Options of the dataset as a JSON object; its page in docs/ lists them.", metavar="JSON"),
+        typer.Option(
+            help="Options of the dataset as a JSON object; its page in docs/ lists them.", metavar="JSON"
+        ),
     ] = None,
 ) -> None:
     """Cut a version: pin what goes in, number it, make it a partition. Prints the version's key, e.g. v0001."""

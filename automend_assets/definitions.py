@@ -23,7 +23,12 @@ from automend_assets.connectors.interactions.resource import InteractionsResourc
 from automend_assets.connectors.slack import SlackResource
 from automend_assets.pipeline.dataset import Dataset
 from automend_assets.settings import Settings, load_env_files
-from automend_assets.storage.io_managers import JsonIOManager, JsonLinesIOManager, ParquetIOManager, ZipIOManager
+from automend_assets.storage.io_managers import (
+    JsonIOManager,
+    JsonLinesIOManager,
+    ParquetIOManager,
+    ZipIOManager,
+)
 from automend_assets.storage.resources import LedgerResource, StoreResource
 
 

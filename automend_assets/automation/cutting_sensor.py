@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from automend_assets.connectors.hub import HubResource
 from automend_assets.connectors.interactions.log import Backlog, InteractionLog
 from automend_assets.connectors.interactions.resource import InteractionsResource
-from automend_assets.connectors.hub import HubResource
 from automend_assets.errors import AutomendError
 from automend_assets.pipeline.dataset import Surroundings
 from automend_assets.storage.resources import LedgerResource, StoreResource

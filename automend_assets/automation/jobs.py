@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from datetime import timedelta
+from typing import Literal
 
 import dagster as dg
 
