@@ -4,7 +4,8 @@ What they contain is computed by `contracts` and `versions`; this is the wiring,
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -84,10 +85,16 @@ def run_summary_asset(contract: Contract, files: Sequence[str]) -> dg.AssetsDefi
     return run_summary
 
 
-def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> dg.AssetsDefinition:
+def release_asset(
+    contract: Contract,
+    files: Sequence[str],
+    card: CardText,
+    measures: Callable[[Store, str], Mapping[str, float]] = lambda _store, _version: {},
+) -> dg.AssetsDefinition:
     """The asset `release`: hashes of every artifact, the dataset card, DVC pins, and the push to a remote.
 
-    `files` are the artifacts to release. The card lies beside them as README.md.
+    `files` are the artifacts to release. The card lies beside them as README.md. `measures` reads what only this
+    dataset measures, for its metrics.
     """
     dataset = contract.dataset
 
@@ -105,7 +112,7 @@ def release_asset(contract: Contract, files: Sequence[str], card: CardText) -> d
         version, settings = context.partition_key, Settings()
         manifest = load_manifest(ledger.get(), store.get(), dataset, version)
         artifacts = describe_artifacts(store.get(), dataset, version, [*files, SUMMARY_FILE])
-        reports = _reports(store.get(), dataset, version)
+        reports = replace(_reports(store.get(), dataset, version), measures=measures(store.get(), version))
         content = release_manifest(version, manifest, contract, artifacts, reports)
         with store.get().write(dataset, version, CARD_FILE) as file:
             file.write_text(dataset_card(version, manifest, contract, card, artifacts, reports))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed_version
 from io import BufferedReader, RawIOBase
 from pathlib import PurePath
@@ -74,12 +74,13 @@ class Reports:
     """What was found out about a version, as plain JSON values.
 
     `quarantined` is rows by stage and reason (`storage.quarantine.count_by_reason`), `checks` an
-    `Evaluation.as_json()`, `bias` a `contracts.bias.bias_report()`.
+    `Evaluation.as_json()`, `bias` a `contracts.bias.bias_report()`, `measures` what only this dataset measures, flat.
     """
 
     quarantined: Mapping[str, Mapping[str, int]]
     checks: Mapping[str, Any]
     bias: Mapping[str, Any]
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def release_metrics(artifacts: Iterable[Artifact], reports: Reports) -> dict[str
     """The figures by which two releases are compared, flat, for `dvc metrics`.
 
     `rows.<artifact>`, `quarantined.<stage>.<reason>` in rows; `checks.failed` and `checks.warned` in checks;
-    `watched.<anomaly or rate>` in the unit of that figure; `bias.<slice>.<value>` as a share of all rows.
+    `watched.<anomaly or rate>` in the unit of that figure; `bias.<slice>.<value>` as a share of all rows; and the
+    dataset's own measures by their names.
     """
     checks = reports.checks
     watched = [*checks["anomalies"], *checks["rates"]]
@@ -142,7 +144,7 @@ def release_metrics(artifacts: Iterable[Artifact], reports: Reports) -> dict[str
     }
     for part in reports.bias["slices"]:
         metrics |= {f"bias.{part['name']}.{value['value']}": value["share"] for value in part["values"]}
-    return metrics
+    return metrics | dict(reports.measures)
 
 
 def release_manifest(
