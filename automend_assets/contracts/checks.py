@@ -7,6 +7,7 @@ are read through the `store` resource, never through an IO manager, and alerts g
 # No `from __future__ import annotations`: Dagster compares the annotation of `context` with its classes.
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import dagster as dg
@@ -140,6 +141,53 @@ def reconciliation_check(
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         yield _reconciliation_result(key, reconcile(context.resources.store.get(), _version(context)))
+
+    return checks
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A question about one asset that warns and never blocks; `judge` answers it and says why, from the store."""
+
+    asset: str
+    name: str
+    description: str
+    judge: Callable[[Any, str], tuple[bool, str]]
+
+
+def watching_checks(
+    dataset: str, partitions: dg.PartitionsDefinition[str], watched: Sequence[Watched]
+) -> dg.AssetChecksDefinition:
+    """Questions about assets without a contract of their own, as one step."""
+    judges = {(dg.AssetKey([dataset, one.asset]), one.name): one.judge for one in watched}
+    with _no_preview_warnings():
+        specs = [
+            dg.AssetCheckSpec(
+                one.name,
+                asset=dg.AssetKey([dataset, one.asset]),
+                description=one.description,
+                partitions_def=partitions,
+            )
+            for one in watched
+        ]
+
+    @dg.multi_asset_check(
+        name=f"{dataset}_watching_checks",
+        specs=specs,
+        can_subset=True,
+        required_resource_keys={"store"},
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        for check in sorted(context.selected_asset_check_keys):
+            judge = judges[check.asset_key, check.name]
+            passed, why = judge(context.resources.store.get(), _version(context))
+            yield dg.AssetCheckResult(
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=passed,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=why,
+            )
 
     return checks
 
