@@ -7,17 +7,14 @@ the copy of a manifest in the store and the registration with Dagster (`cutting.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from automend_assets.errors import PermanentError, TransientError
+from automend_assets.errors import PermanentError
+from automend_assets.versions.database import LedgerDatabase
 from automend_assets.versions.manifest import (
     LogSource,
     Manifest,
@@ -25,10 +22,6 @@ from automend_assets.versions.manifest import (
     version_key,
     version_number,
 )
-
-# Long enough for dozens of processes to cut one after the other, short enough to report a stuck writer.
-_LOCK_WAIT_SECONDS = 60
-_CONNECT_SECONDS = 10
 
 _METADATA = sa.MetaData()
 _VERSIONS = sa.Table(
@@ -42,14 +35,6 @@ _VERSIONS = sa.Table(
     sa.PrimaryKeyConstraint("dataset", "number"),
     sa.UniqueConstraint("dataset", "manifest_sha256", name="versions_one_per_manifest"),
 )
-
-
-class LedgerMisconfigured(PermanentError):
-    """A URL that cannot be a ledger's, or one whose driver is not installed."""
-
-
-class LedgerUnavailable(TransientError):
-    """The ledger cannot be opened, read or written. The message never holds the password of its URL."""
 
 
 class VersionNotFound(PermanentError):
@@ -84,12 +69,10 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = _parse(url)
-        self._engine = _engine(self._url)
-        self._prepared = False
+        self._database = LedgerDatabase(url, _VERSIONS)
 
     def __repr__(self) -> str:
-        return f"Ledger({_shown(self._url)!r})"
+        return f"Ledger({str(self._database)!r})"
 
     def cut(self, manifest: Manifest) -> Version:
         """Give `manifest` the next number of its dataset, or find the version that it already is.
@@ -99,8 +82,8 @@ class Ledger:
 
         Raises RangeTaken for a range of a log that is not the next one: somebody else was first.
         """
-        self._create_table()
-        with self._transaction(lock=f"automend versions of {manifest.dataset}") as connection:
+        self._database.create()
+        with self._database.transaction(lock=f"automend versions of {manifest.dataset}") as connection:
             of_dataset = _VERSIONS.c.dataset == manifest.dataset
             same = connection.execute(
                 sa.select(_VERSIONS).where(of_dataset, _VERSIONS.c.manifest_sha256 == manifest.sha256)
@@ -147,9 +130,9 @@ class Ledger:
 
     def log_end(self, dataset: str, table: str) -> int:
         """The last id of `table` that is in a version of `dataset`; 0 when none is."""
-        if not self._prepared and not self._has_table():
+        if not self._database.exists():
             return 0
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return self._log_end(connection, dataset, table)
 
     def keys(self, dataset: str) -> list[str]:
@@ -182,14 +165,14 @@ class Ledger:
         if source.lo != end:
             raise RangeTaken(
                 f"The rows {source.lo} < id <= {source.hi} of {source.table} cannot be a version of {dataset}: its "
-                f"versions end at id {end} in the ledger {_shown(self._url)}, and the next one begins there. Another "
+                f"versions end at id {end} in the ledger {self._database}, and the next one begins there. Another "
                 f"process cut one meanwhile; cut again, and the range is taken from there."
             )
 
     def _rows(self, query: sa.Select[tuple[Any, ...]]) -> list[sa.Row[tuple[Any, ...]]]:
-        if not self._prepared and not self._has_table():
+        if not self._database.exists():
             return []
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return list(connection.execute(query.order_by(_VERSIONS.c.number)))
 
     def _version(self, row: sa.Row[tuple[Any, ...]]) -> Version:
@@ -197,7 +180,7 @@ class Ledger:
         found = hashlib.sha256(text).hexdigest()
         if found != row.manifest_sha256:
             raise ManifestChanged(
-                f"The manifest of {row.dataset} {version_key(row.number)} in the ledger {_shown(self._url)} "
+                f"The manifest of {row.dataset} {version_key(row.number)} in the ledger {self._database} "
                 f"was edited: it was cut with sha256 {row.manifest_sha256} and now has {found}. Versions "
                 "never change. Put the original text back (from a backup, or manifest.json of this version "
                 "in the store), and cut a new version for the new settings: "
@@ -217,121 +200,6 @@ class Ledger:
         else:
             existing = f"It has {len(keys)} versions, {keys[0]} to {keys[-1]}."
         return (
-            f"{dataset} has no version {key!r} in the ledger {_shown(self._url)}. {existing} "
+            f"{dataset} has no version {key!r} in the ledger {self._database}. {existing} "
             f"Cut one with: automend cut {dataset} --source sample"
         )
-
-    def _has_table(self) -> bool:
-        path = _sqlite_path(self._url)
-        try:
-            if path is not None and not path.exists():
-                return False
-        except OSError as error:
-            raise self._unavailable(error) from None
-        with self._transaction() as connection:
-            self._prepared = sa.inspect(connection).has_table(_VERSIONS.name)
-        return self._prepared
-
-    def _create_table(self) -> None:
-        if self._prepared:
-            return
-        path = _sqlite_path(self._url)
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise self._unavailable(error) from None
-        with self._transaction(lock="automend versions table") as connection:
-            _METADATA.create_all(connection)
-        self._prepared = True
-
-    @contextmanager
-    def _transaction(self, lock: str | None = None) -> Iterator[sa.Connection]:
-        """One transaction, committed on a clean exit; with `lock`, no other holds that name meanwhile."""
-        try:
-            with self._engine.connect() as connection:
-                if lock is not None and self._engine.dialect.name == "sqlite":
-                    # SQLite has one writer; taking its place before the first read is what makes
-                    # read-then-insert safe.
-                    connection = connection.execution_options(automend_begin="BEGIN IMMEDIATE")
-                with connection.begin():
-                    if lock is not None and self._engine.dialect.name == "postgresql":
-                        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
-                        number = int.from_bytes(hashlib.sha256(lock.encode()).digest()[:8], signed=True)
-                        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-                    yield connection
-        except sa.exc.DBAPIError as error:
-            raise self._unavailable(error.orig or error) from None
-
-    def _unavailable(self, error: BaseException) -> LedgerUnavailable:
-        reason = " ".join(str(error).split()).rstrip(".?")
-        if self._url.password:
-            reason = reason.replace(str(self._url.password), "***")
-        fix = (
-            "Check that this user can write the file and its folder, and that the disk is not full"
-            if self._engine.dialect.name == "sqlite"
-            else "Check that the server runs and that user, password and database are right"
-        )
-        return LedgerUnavailable(
-            f"The ledger {_shown(self._url)} cannot be used: {reason}. {fix}, or set AUTOMEND_LEDGER to "
-            "another database."
-        )
-
-
-def _parse(url: str) -> sa.URL:
-    hint = "Set AUTOMEND_LEDGER to sqlite:///path/to/ledger.db or postgresql://user:password@host/database."
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # The text is not repeated: it may hold a password.
-        raise LedgerMisconfigured(f"The ledger's URL is not a database URL. {hint}") from None
-    backend = parsed.get_backend_name()
-    if backend in ("postgres", "postgresql") and parsed.drivername in ("postgres", "postgresql"):
-        # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which is not what the extra installs.
-        parsed = parsed.set(drivername="postgresql+psycopg2")
-    elif backend not in ("sqlite", "postgresql"):
-        raise LedgerMisconfigured(f"The ledger cannot be kept in {backend}. {hint}")
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise LedgerMisconfigured(f"A ledger in memory would forget its versions. {hint}")
-    return parsed
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    try:
-        engine = sa.create_engine(
-            url,
-            poolclass=sa.pool.NullPool,
-            hide_parameters=True,
-            connect_args={"timeout": _LOCK_WAIT_SECONDS} if sqlite else {"connect_timeout": _CONNECT_SECONDS},
-        )
-    except ImportError as error:
-        raise LedgerMisconfigured(
-            f"A Postgres ledger needs a driver that is not installed ({error.name}). "
-            "Install it with: pip install 'automend-assets[postgres]'"
-        ) from None
-    if sqlite:
-        # Python's sqlite3 begins late, at the first write; here SQLAlchemy's begin is the begin. The rollback
-        # journal is kept (no WAL): transactions are tiny, and WAL breaks on network file systems.
-        sa.event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
-        sa.event.listen(
-            engine,
-            "begin",
-            lambda connection: connection.exec_driver_sql(
-                connection.get_execution_options().get("automend_begin", "BEGIN")
-            ),
-        )
-    return engine
-
-
-def _sqlite_path(url: sa.URL) -> Path | None:
-    """The file of a SQLite ledger; None for Postgres and for SQLite's own file: URIs."""
-    database = url.database or ""
-    if url.get_backend_name() != "sqlite" or database.startswith("file:"):
-        return None
-    return Path(database)
-
-
-def _shown(url: sa.URL) -> str:
-    secret = {name: "hidden" for name in url.query if re.search("password", name, re.IGNORECASE)}
-    return url.update_query_dict(secret).render_as_string(hide_password=True)

@@ -10,7 +10,7 @@ import pytest
 from dagster import EnvVar, asset, materialize
 
 from automend_assets.storage.resources import LedgerResource, StoreResource
-from automend_assets.versions.ledger import LedgerUnavailable
+from automend_assets.versions.database import LedgerUnavailable
 from automend_assets_tests.versions.manifests import manifest
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from automend_assets.versions.ledger import Ledger, LedgerMisconfigured, LedgerUnavailable, VersionNotFound
+from automend_assets.versions.database import LedgerMisconfigured, LedgerUnavailable
+from automend_assets.versions.ledger import Ledger, VersionNotFound
 from automend_assets.versions.manifest import ManifestChanged
 from automend_assets_tests.versions.manifests import manifest
 
