@@ -1,7 +1,8 @@
 """How the value of an asset becomes a file of the store and back.
 
-Here: one IO manager per file form: Parquet for frames, JSON lines for chat forms, JSON for reports. The asset
-key is [dataset, asset], the partition key the version, the file `<dataset>/<version>/<asset>.<extension>`.
+Here: one IO manager per file form: Parquet for frames, JSON lines for chat forms, JSON for reports, zip for
+models. The asset key is [dataset, asset], the partition key the version, the file
+`<dataset>/<version>/<asset>.<extension>`.
 Not here: naming and atomic writing (`store.py`).
 
 The same value always gives the same bytes: fixed compression, row groups and order, sorted keys, no clock.
@@ -164,6 +165,18 @@ class JsonIOManager(_StoreIOManager):
 
     def _load(self, store: Store, dataset: str, version: str, name: str) -> Any:
         return json.loads(store.read_bytes(dataset, version, name))
+
+
+class ZipIOManager(_StoreIOManager):
+    """Models. Writes a StagedFile that is a zip; loads the path, which `Store.local_copy` makes a local one."""
+
+    extension: ClassVar[str] = "zip"
+
+    def _dump(self, obj: Any, file: Path, asset: str) -> None:
+        raise NotStorable(f"{asset} returned {type(obj).__name__}; its IO manager takes a StagedFile.")
+
+    def _load(self, store: Store, dataset: str, version: str, name: str) -> UPath:
+        return store.require(dataset, version, name)
 
 
 def write_parquet(frame: pl.LazyFrame, file: Path) -> None:

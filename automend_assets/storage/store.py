@@ -138,6 +138,22 @@ class Store:
             data: bytes = path.read_bytes()
         return data
 
+    @contextmanager
+    def local_copy(self, dataset: str, version: str, name: str) -> Iterator[Path]:
+        """The artifact as a local file, for libraries that read no other; a copy of it where the store is in S3.
+
+        Raises ArtifactMissing, StoreNotReadable, StoreUnreachable.
+        """
+        path = self.require(dataset, version, name)
+        if self._is_local:
+            yield Path(self.url(dataset, version, name))
+            return
+        with self.staging() as folder:
+            file = folder / name
+            with self._reading(dataset, version, name):
+                path.fs.get_file(self.url(dataset, version, name), str(file))
+            yield file
+
     def scan_parquet(self, dataset: str, version: str, name: str) -> pl.LazyFrame:
         """A lazy frame over a Parquet artifact. Raises ArtifactMissing, StoreNotReadable, StoreUnreachable."""
         self.require(dataset, version, name)

@@ -113,7 +113,8 @@ class Promotions:
             if current != against:
                 raise InUseChanged(
                     f"{dataset} {version} was compared with {against or 'nothing'}, and {current or 'nothing'} is in"
-                    f" use by now. Compare it with that: materialise {dataset}/evaluation and {dataset}/promotion again.",
+                    f" use by now. Compare it with that: materialise {dataset}/evaluation and {dataset}/promotion"
+                    " again.",
                     current,
                 )
             action: Action = "promoted" if promoted else "not_promoted"
