@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
@@ -71,10 +72,11 @@ class HubUnreachable(TransientError):
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository at a commit. `size` is in bytes."""
+    """One file of a repository at a commit: its size in bytes, and when it got its content, if that was asked for."""
 
     path: str
     size: int
+    committed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -122,17 +124,23 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         )
         return str(info.sha)
 
-    def list_files(self, repo: str, revision: str, *, repo_type: RepoType = "dataset") -> list[HubFile]:
-        """All files of `repo` at `revision`, sorted by path."""
+    def list_files(
+        self, repo: str, revision: str, *, repo_type: RepoType = "dataset", dated: bool = False
+    ) -> list[HubFile]:
+        """All files of `repo` at `revision`, sorted by path; `dated` asks for their times too, in smaller pages."""
         target = _Target(repo, repo_type, revision)
         page: str | None = (
             f"{self.endpoint.rstrip('/')}/api/{repo_type}s/{repo}/tree/{quote(revision, safe='')}"
-            "?recursive=true&expand=false"
+            f"?recursive=true&expand={str(dated).lower()}"
         )
         files = []
         while page:
             entries, page = self._persist(target, partial(self._page, page))
-            files += [HubFile(entry["path"], entry["size"]) for entry in entries if entry["type"] == "file"]
+            files += [
+                HubFile(entry["path"], entry["size"], _committed_at(entry))
+                for entry in entries
+                if entry["type"] == "file"
+            ]
         return sorted(files, key=lambda file: file.path)
 
     def open(
@@ -282,6 +290,11 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         return HubForbidden(
             f"The Hub refuses to let {repo} be read ({said}): check the rights of HF_TOKEN at {page}."
         )
+
+
+def _committed_at(entry: dict[str, Any]) -> datetime | None:
+    date = (entry.get("lastCommit") or {}).get("date")
+    return datetime.fromisoformat(date) if date else None
 
 
 def _seconds_to_wait(headers: httpx2.Headers) -> float | None:

@@ -119,6 +119,26 @@ class _Repo:
         return self.commits[sha]
 
 
+def _last_commit(repo: _Repo, commit: _Commit, path: str) -> dict[str, str]:
+    """The commit that gave a file its content, or a folder one of its own; a minute lies between two commits."""
+
+    def content(at: _Commit) -> dict[str, str]:
+        return {
+            name: blob.sha256 for name, blob in at.tree.items() if name == path or name.startswith(f"{path}/")
+        }
+
+    while commit.parent and content(repo.commits[commit.parent]) == content(commit):
+        commit = repo.commits[commit.parent]
+    age, before = 0, commit.parent
+    while before:
+        age, before = age + 1, repo.commits[before].parent
+    return {
+        "id": commit.sha,
+        "title": commit.title,
+        "date": LONG_AGO.replace("00:00.000", f"{age:02d}:00.000"),
+    }
+
+
 class _Refused(Exception):
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -369,7 +389,11 @@ class LoopbackHub:
         headers = {"X-Repo-Commit": commit.sha}
         if stop < len(entries):
             headers["Link"] = f'<{request.url.include_query_params(cursor=stop)}>; rel="next"'
-        return JSONResponse(entries[start:stop], headers=headers)
+        page = entries[start:stop]
+        if request.query_params.get("expand", "").lower() in ("1", "true"):
+            repo = self._repo(request)
+            page = [entry | {"lastCommit": _last_commit(repo, commit, entry["path"])} for entry in page]
+        return JSONResponse(page, headers=headers)
 
     async def _paths_info(self, request: Request) -> Response:
         commit = self._repo(request, content=True).at(request.path_params["revision"])
