@@ -44,8 +44,8 @@ def models_of(files: Iterable[ModelFile]) -> list[FoundModel]:
     """The models among the files of a repository, the newest first.
 
     A model is a zip, or a folder with a modules.json and weights as safetensors. A date in the name (20250131,
-    31012025, 2025-01-31, 31.01.2025) goes before the time of the commit. Of models of one time a folder comes before a zip, and
-    then the name decides, so that the order is always the same.
+    31012025, 2025-01-31, 31.01.2025) goes before the time of the commit. Of models of one time a folder comes before
+    a zip, and then the name decides, so that the order is always the same.
     """
     files = list(files)
     found = []

@@ -28,11 +28,21 @@ class Split:
     set_aside: tuple[Pair, ...]
 
 
-def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float = 0.1) -> Split:
+def split(
+    pairs: Sequence[Pair],
+    *,
+    seed: int,
+    unseen: float = 0.2,
+    seen: float = 0.1,
+    since: Sequence[int] | None = None,
+) -> Split:
     """Split pairs by correction: `unseen` is a share of the corrections, `seen` one of the pairs of all others.
 
     Case, width and white space make no difference. The same correction in two domains has one place, as have pairs
     that say the same; a pair is tested as seen only if another pair of its correction is left to train on.
+
+    `since` says when each pair came in. Then that other pair has to be as old at least: whoever splits again when there
+    are more pairs never tests what an earlier model was trained on.
     """
     tested = {
         text: _drawn(seed, "correction", text) < unseen
@@ -40,20 +50,22 @@ def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float 
     }
     parts: dict[str, list[Pair]] = {"training": [], "seen": [], "unseen": [], "set_aside": []}
     later = []
-    for pair in pairs:
+    trained: dict[tuple[str, str], int] = {}
+    for pair, age in zip(pairs, since or [0] * len(pairs), strict=True):
         typo, corrected = normalised(pair.typo), normalised(pair.corrected)
         if tested[corrected]:
             parts["unseen"].append(pair)
         elif tested.get(typo, False):
             parts["set_aside"].append(pair)
         elif _drawn(seed, "pair", pair.domain, typo, corrected) < seen:
-            later.append(pair)
+            later.append((pair, age))
         else:
             parts["training"].append(pair)
-    trained = {(pair.domain, normalised(pair.corrected)) for pair in parts["training"]}
-    for pair in later:
-        known = (pair.domain, normalised(pair.corrected)) in trained
-        parts["seen" if known else "training"].append(pair)
+            key = (pair.domain, corrected)
+            trained[key] = min(age, trained.get(key, age))
+    for pair, age in later:
+        first = trained.get((pair.domain, normalised(pair.corrected)))
+        parts["seen" if first is not None and first <= age else "training"].append(pair)
     return Split(**{name: tuple(part) for name, part in parts.items()})
 
 
