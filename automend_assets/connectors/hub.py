@@ -80,13 +80,14 @@ class HubFile:
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """What a request is about, for the words of its error."""
 
     repo: str
     repo_type: RepoType
     revision: str | None = None
     path: str | None = None
+    action: Literal["read", "written"] = "read"
 
 
 class HubResource(dg.ConfigurableResource["HubResource"]):
@@ -118,8 +119,8 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self.endpoint.rstrip("/"), token=self.token or None)
-        info = self._persist(
-            _Target(repo, repo_type, revision),
+        info = self.persist(
+            Target(repo, repo_type, revision),
             lambda: api.repo_info(repo, repo_type=repo_type, revision=revision, timeout=self.timeout_seconds),
         )
         return str(info.sha)
@@ -128,14 +129,14 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         self, repo: str, revision: str, *, repo_type: RepoType = "dataset", dated: bool = False
     ) -> list[HubFile]:
         """All files of `repo` at `revision`, sorted by path; `dated` asks for their times too, in smaller pages."""
-        target = _Target(repo, repo_type, revision)
+        target = Target(repo, repo_type, revision)
         page: str | None = (
             f"{self.endpoint.rstrip('/')}/api/{repo_type}s/{repo}/tree/{quote(revision, safe='')}"
             f"?recursive=true&expand={str(dated).lower()}"
         )
         files = []
         while page:
-            entries, page = self._persist(target, partial(self._page, page))
+            entries, page = self.persist(target, partial(self._page, page))
             files += [
                 HubFile(entry["path"], entry["size"], _committed_at(entry))
                 for entry in entries
@@ -150,7 +151,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
 
         A connection that breaks is taken up again at the byte where it broke. Use it as a context manager.
         """
-        return _HubStream(self, _Target(repo, repo_type, revision, file.path), file.size)
+        return _HubStream(self, Target(repo, repo_type, revision, file.path), file.size)
 
     def _page(self, url: str) -> tuple[list[dict[str, Any]], str | None]:
         response = self._request(url)
@@ -179,7 +180,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
             raise
         return response
 
-    def _body(self, target: _Target, first_byte: int) -> httpx2.Response:
+    def _body(self, target: Target, first_byte: int) -> httpx2.Response:
         """A response whose body, still unread, is that of the file from `first_byte` on."""
         from huggingface_hub import hf_hub_url
 
@@ -195,7 +196,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
             url, stream=True, **{"Range": f"bytes={first_byte}-", "Accept-Encoding": "identity"}
         )
 
-    def _persist(self, target: _Target, request: Callable[[], _T]) -> _T:
+    def persist(self, target: Target, request: Callable[[], _T]) -> _T:
         """The result of `request`, tried again after transient failures, else one typed error."""
         for attempt in range(1, self.attempts + 1):
             try:
@@ -224,7 +225,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
         last.retry_after = failure.retry_after
         raise last from None
 
-    def _failure(self, error: Exception, target: _Target) -> Exception:
+    def _failure(self, error: Exception, target: Target) -> Exception:
         """`error` in this module's words; itself when it is none of the network's.
 
         The clients' own messages are not passed on: they hold the signed addresses of the CDN.
@@ -260,7 +261,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
             )
         if anonymous and (status == 401 or isinstance(error, errors.GatedRepoError)):
             return HubTokenMissing(
-                f"Without a token {repo} cannot be read: it is private or gated, or does not exist. Check "
+                f"Without a token {repo} cannot be {target.action}: it is private or gated, or does not exist. Check "
                 f"the name, accept the terms at {page} if it has any, and set HF_TOKEN."
             )
         if isinstance(error, errors.GatedRepoError):
@@ -288,7 +289,7 @@ class HubResource(dg.ConfigurableResource["HubResource"]):
             failure.retry_after = _seconds_to_wait(headers)
             return failure
         return HubForbidden(
-            f"The Hub refuses to let {repo} be read ({said}): check the rights of HF_TOKEN at {page}."
+            f"The Hub refuses to let {repo} be {target.action} ({said}): check the rights of HF_TOKEN at {page}."
         )
 
 
@@ -311,7 +312,7 @@ def _seconds_to_wait(headers: httpx2.Headers) -> float | None:
 class _HubStream(io.RawIOBase):
     """The bytes of one file of the Hub, over as many connections as it takes."""
 
-    def __init__(self, hub: HubResource, target: _Target, size: int) -> None:
+    def __init__(self, hub: HubResource, target: Target, size: int) -> None:
         self._hub = hub
         self._target = target
         self._size = size
@@ -341,7 +342,7 @@ class _HubStream(io.RawIOBase):
         if self._position >= self._size or not len(target):
             return 0
         if not self._unread:
-            self._unread = self._hub._persist(self._target, self._next)
+            self._unread = self._hub.persist(self._target, self._next)
         taken = self._unread[: len(target)]
         target[: len(taken)] = taken
         self._unread = self._unread[len(taken) :]
