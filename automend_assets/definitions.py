@@ -20,6 +20,7 @@ from automend_assets.automation.cutting_sensor import cutting_schedule, cutting_
 from automend_assets.automation.jobs import automation_sensor, cutting, executor, materialize_job
 from automend_assets.connectors.hub import HubResource
 from automend_assets.connectors.interactions.resource import InteractionsResource
+from automend_assets.connectors.mlflow_tracking import MlflowResource
 from automend_assets.connectors.slack import SlackResource
 from automend_assets.pipeline.dataset import Dataset
 from automend_assets.settings import Settings, load_env_files
@@ -42,6 +43,7 @@ def default_resources(settings: Settings) -> dict[str, Any]:
         ),
         "hub": HubResource(endpoint=settings.hf_endpoint),
         "interactions": InteractionsResource(settle_seconds=settings.settle_seconds),
+        "mlflow": MlflowResource(),
         "slack": SlackResource(),
         "parquet_io": ParquetIOManager(store=store),
         "jsonl_io": JsonLinesIOManager(store=store),
@@ -73,11 +75,16 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
     """Build the definitions with the environment's settings, and `resource_overrides` in place of some resources."""
     settings = Settings()
     found = list(discover().values())
-    growing = [rules for dataset in found if (rules := cutting(dataset, settings))]
+    builds = [materialize_job(dataset) for dataset in found]
+    growing = [
+        rules
+        for dataset, job in zip(found, builds, strict=True)
+        if (rules := cutting(dataset, settings, job))
+    ]
     return dg.Definitions(
         assets=[asset for dataset in found for asset in dataset.assets],
         asset_checks=[check for dataset in found for check in dataset.checks],
-        jobs=[job(dataset) for dataset in found for job in (cut_job, materialize_job)],
+        jobs=[*map(cut_job, found), *builds],
         # A dataset that grows has the runs of its versions from its own sensor; from both it would have them twice.
         sensors=[
             *(automation_sensor(dataset) for dataset in found if dataset.plan_range is None),

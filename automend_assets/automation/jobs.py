@@ -45,8 +45,11 @@ def executor(kind: Literal["in_process", "multiprocess"]) -> dg.ExecutorDefiniti
     )
 
 
-def cutting(dataset: Dataset, settings: Settings) -> Cutting | None:
-    """When versions of a dataset that grows are cut by themselves, as the settings say; None for the others."""
+def cutting(dataset: Dataset, settings: Settings, job: dg.UnresolvedAssetJobDefinition) -> Cutting | None:
+    """When versions of a dataset that grows are cut by themselves, as the settings say; None for the others.
+
+    `job` is what makes a version.
+    """
     if dataset.plan_range is None:
         return None
     rules = CuttingRules(
@@ -54,6 +57,4 @@ def cutting(dataset: Dataset, settings: Settings) -> Cutting | None:
         max_age=timedelta(hours=settings.cut_max_age_hours),
         max_rows=settings.cut_max_rows,
     )
-    return Cutting(
-        dataset.name, materialize_job(dataset), dataset.plan_range, rules, settings.cut_interval_seconds
-    )
+    return Cutting(dataset.name, job, dataset.plan_range, rules, settings.cut_interval_seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,19 @@ def read_artifact(file: Path) -> ModelArtifact:
                 f"{file.name} has a {CORRECTIONS} or {FACTS} that is not as it was written: {error}."
             ) from error
     return ModelArtifact(model, entries, facts)
+
+
+def read_facts(file: Path) -> dict[str, Any]:
+    """What an artifact of ours says of its making, without loading the model."""
+    with zipfile.ZipFile(file) as archive:
+        facts: dict[str, Any] = json.loads(archive.read(FACTS))
+    return facts
+
+
+def is_character_model(folder: Path) -> bool:
+    """Whether the model in a folder is of the family that sees characters, which needs this package to load."""
+    modules = json.loads((folder / "modules.json").read_bytes())
+    return any("automend_assets" in module["type"] for module in modules)
 
 
 def _model_folder(folder: Path) -> Path:
