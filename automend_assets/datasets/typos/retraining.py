@@ -60,13 +60,12 @@ def training_set(
         .group_by("said_typo", "said_corrected", "domain", maintain_order=True)
         .agg(
             pl.col("typo", "corrected").last(),
-            pl.col("age").min(),
-            since=-pl.col("age").max(),
+            pl.col("age").last(),
         )
     )
     pairs = [Pair(*row) for row in distinct.select("typo", "corrected", "domain").rows()]
     ages = dict(zip(pairs, distinct["age"].to_list(), strict=True))
-    divided = split(pairs, seed=split_seed, since=distinct["since"].to_list())
+    divided = split(pairs, seed=split_seed)
     return TrainingSet(
         split=divided,
         weights=[max(LEAST_WEIGHT, 0.5 ** (ages[pair] / half_life)) for pair in divided.training],

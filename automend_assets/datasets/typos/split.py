@@ -3,7 +3,9 @@
 What belongs here: the two tests and how a pair gets into one. What does not: the part of the training pairs that early
 stopping looks at (`training.py`).
 
-A pair's place depends on the seed and its own texts only, so it stays where it is when later versions bring more.
+Whether a pair may be trained on is decided by the seed and its own texts, so it never moves from the training of one
+version to the test of a later one. Were a pair for the test trained on as long as it is its correction's only one, it
+would move as soon as another comes, and the model in use would be tested on what it was trained on.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from automend_assets.datasets.typos.texts import Pair, normalised
 class Split:
     """`unseen` has corrections that no training pair has on either side; `seen` has other typos of trained ones.
 
-    `set_aside` are pairs that would give a correction of `unseen` away: what was typed is that correction itself.
+    `set_aside` are pairs that would give a correction of `unseen` away, for what was typed is that correction itself,
+    and pairs for the test of seen corrections whose correction no training pair has yet.
     """
 
     training: tuple[Pair, ...]
@@ -28,21 +31,12 @@ class Split:
     set_aside: tuple[Pair, ...]
 
 
-def split(
-    pairs: Sequence[Pair],
-    *,
-    seed: int,
-    unseen: float = 0.2,
-    seen: float = 0.1,
-    since: Sequence[int] | None = None,
-) -> Split:
+def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float = 0.1) -> Split:
     """Split pairs by correction: `unseen` is a share of the corrections, `seen` one of the pairs of all others.
 
     Case, width and white space make no difference. The same correction in two domains has one place, as have pairs
-    that say the same; a pair is tested as seen only if another pair of its correction is left to train on.
-
-    `since` says when each pair came in. Then that other pair has to be as old at least: whoever splits again when there
-    are more pairs never tests what an earlier model was trained on.
+    that say the same. A pair that is drawn for a test is trained on under no circumstances, whatever other pairs there
+    are: with the same seed no test, now or later, has a pair that a model was trained on.
     """
     tested = {
         text: _drawn(seed, "correction", text) < unseen
@@ -50,22 +44,20 @@ def split(
     }
     parts: dict[str, list[Pair]] = {"training": [], "seen": [], "unseen": [], "set_aside": []}
     later = []
-    trained: dict[tuple[str, str], int] = {}
-    for pair, age in zip(pairs, since or [0] * len(pairs), strict=True):
+    for pair in pairs:
         typo, corrected = normalised(pair.typo), normalised(pair.corrected)
         if tested[corrected]:
             parts["unseen"].append(pair)
         elif tested.get(typo, False):
             parts["set_aside"].append(pair)
         elif _drawn(seed, "pair", pair.domain, typo, corrected) < seen:
-            later.append((pair, age))
+            later.append(pair)
         else:
             parts["training"].append(pair)
-            key = (pair.domain, corrected)
-            trained[key] = min(age, trained.get(key, age))
-    for pair, age in later:
-        first = trained.get((pair.domain, normalised(pair.corrected)))
-        parts["seen" if first is not None and first <= age else "training"].append(pair)
+    trained = {(pair.domain, normalised(pair.corrected)) for pair in parts["training"]}
+    for pair in later:
+        known = (pair.domain, normalised(pair.corrected)) in trained
+        parts["seen" if known else "set_aside"].append(pair)
     return Split(**{name: tuple(part) for name, part in parts.items()})
 
 
