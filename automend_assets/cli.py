@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from automend_assets.privacy.files import ScanSummary
     from automend_assets.storage.store import Store
     from automend_assets.versions.ledger import Ledger
+    from automend_assets.versions.promotions import Promotions
 
 
 class _Commands(TyperGroup):
@@ -229,6 +230,141 @@ def settings() -> None:
     people.print(f"Read from the environment, and from .env here or in {project_root()}.", soft_wrap=True)
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no login.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in memory.")] = 1,
+) -> None:
+    """Serve the model in use over HTTP: POST /correct, POST /interactions, GET /model, /healthz, /metrics."""
+    from automend_assets.serving.run import serve as run_service
+
+    def listening(address: str) -> None:
+        people.print(f"listening on {address}", soft_wrap=True)
+
+    run_service(host, port, workers, on_listening=listening)
+
+
+models = typer.Typer(
+    cls=_Commands, help="The trained models: which is in use, and changing that.", no_args_is_help=True
+)
+app.add_typer(models, name="models")
+
+# The one dataset that a model is made of.
+TYPOS = "typos"
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the versions with a model: what was decided on each, its recall@1, and which one is in use."""
+    store, promotions = _store(), _promotions()
+    in_use = promotions.in_use(TYPOS)
+    table = Table("version", "base", "recall@1 seen", "unseen", "decided", Column("why", overflow="fold"))
+    shown = 0
+    for version in _ledger().versions(TYPOS):
+        if not store.exists(TYPOS, version.key, "finetuned_model.zip"):
+            continue
+        shown += 1
+        decision = promotions.decision_on(TYPOS, version.key)
+        table.add_row(
+            f"[bold green]{version.key} in use[/]" if version.key == in_use else version.key,
+            _shown_base(version.manifest.options),
+            *_recall(store, version.key),
+            decision.action.replace("_", " ") if decision else "",
+            escape(decision.reason) if decision else "",
+        )
+    if not shown:
+        people.print(f"There is no model yet. Make one with: automend cut {TYPOS}, then automend materialize")
+        return
+    Console().print(table)
+    for decision in promotions.history(TYPOS):
+        if decision.action in ("promoted_by_hand", "rolled_back"):
+            people.print(
+                f"{decision.created_at:%Y-%m-%d %H:%M} {decision.action.replace('_', ' ')}: {decision.before or 'none'}"
+                f" to {decision.in_use}",
+                soft_wrap=True,
+            )
+
+
+@models.command("promote")
+def promote_model(
+    version: VersionKey,
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the history.")] = "by hand",
+) -> None:
+    """Put the model of a version in use, whatever the gate decided. The service takes it by itself."""
+    _ledger().get(TYPOS, version)
+    _store().require(TYPOS, version, "finetuned_model.zip")
+    decision = _promotions().promote(TYPOS, version, reason)
+    people.print(f"{TYPOS} {version} is in use; before: {decision.before or 'none'}")
+
+
+@models.command("rollback")
+def roll_back_model(
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the history.")] = "by hand",
+) -> None:
+    """Put the model in use again that was before; once more goes further back."""
+    decision = _promotions().rollback(TYPOS, reason)
+    people.print(f"{TYPOS} {decision.in_use} is in use again; {decision.before} is not any more")
+
+
+@app.command()
+def evaluate(
+    dataset: DatasetName,
+    pairs: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="A CSV with the columns typo, corrected, domain.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A CSV with the columns corrected, domain: what is looked among. Default: the corrections that the"
+            " model knows, and those of the pairs.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="The model's version. Default: the one in use, else the untrained."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals' bootstrap.")] = 42,
+) -> None:
+    """Measure a model on pairs. Prints one JSON object: in_use (embedding alone), serving, edit_distance."""
+    if dataset != TYPOS:
+        raise typer.BadParameter(f"only {TYPOS} has a model to evaluate", param_hint="DATASET")
+    from automend_assets.datasets.typos.artifact import ModelArtifact, read_artifact
+    from automend_assets.datasets.typos.encoder import character_model, encode_with
+    from automend_assets.datasets.typos.report import evaluate_pairs
+    from automend_assets.datasets.typos.texts import distinct_entries, read_entries, read_pairs
+
+    tested = read_pairs(pairs)
+    version = version or _promotions().in_use(TYPOS)
+    if version is None:
+        people.print("No model is in use: this is the untrained one. Make one with: automend cut typos")
+        model = ModelArtifact(character_model(seed=42), [], {})
+    else:
+        _ledger().get(TYPOS, version)
+        with _store().local_copy(TYPOS, version, "finetuned_model.zip") as file:
+            model = read_artifact(file)
+    known = (
+        read_entries(candidates)
+        if candidates
+        else distinct_entries([*model.entries, *(pair.entry for pair in tested)])
+    )
+    measured = evaluate_pairs(tested, known, encode_with(model.model), seed=seed)
+    print(json.dumps({"version": version, "candidates": len(known), **measured}, indent=2))
+
+
 ParquetFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A Parquet file, in place of PATHS.")]
 TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of texts in that file.")]
 TextPaths = Annotated[list[Path] | None, typer.Argument(metavar="PATHS", help="Text files and folders.")]
@@ -354,6 +490,29 @@ def _store() -> Store:
     from automend_assets.storage.store import Store
 
     return Store(Settings().store_url)
+
+
+def _promotions() -> Promotions:
+    from automend_assets.versions.promotions import Promotions
+
+    return Promotions(Settings().ledger_url.get_secret_value())
+
+
+def _shown_base(options: dict[str, Any]) -> str:
+    base = options["base"]
+    names = {"promoted": "version", "hub": "repo", "folder": "path"}
+    return f"{base['kind']} {base[names[base['kind']]]}" if base["kind"] in names else str(base["kind"])
+
+
+def _recall(store: Store, version: str) -> list[str]:
+    """Recall@1 of what would serve, on seen and unseen corrections, where the version was evaluated."""
+    if not store.exists(TYPOS, version, "evaluation.json"):
+        return ["", ""]
+    tests = json.loads(store.read_bytes(TYPOS, version, "evaluation.json"))["tests"]
+    return [
+        f"{tests[name]['ways']['new_serving']['recall_at_1']:.3f}" if tests[name]["pairs"] else ""
+        for name in ("seen", "unseen")
+    ]
 
 
 def _surroundings() -> Surroundings:

@@ -71,6 +71,9 @@ class RunProgress:
         amount = f"{rows.value:>9,} rows" if rows is not None and isinstance(rows.value, int) else " " * 14
         key = materialization.asset_key.to_user_string()
         self._console.print(f"[green]made[/]     {key:<28}{amount} {seconds:6.1f} s")
+        reason = materialization.metadata.get("reason")
+        if reason is not None:
+            self._print("        ", str(reason.value))
         reasons = materialization.metadata.get("reasons")
         if reasons is not None and isinstance(reasons.value, dict):
             for stage, counts in reasons.value.items():

@@ -7,6 +7,7 @@ valid (the contract of the dataset) and where they come from.
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -80,7 +81,11 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadablePairs(f"{path} is not UTF-8 (byte {error.start}): save it as that.") from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
