@@ -28,6 +28,7 @@ from prometheus_client import (
     multiprocess,
 )
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from automend_assets.connectors.interactions.log import Correction
 from automend_assets.connectors.interactions.resource import InteractionsResource
@@ -38,6 +39,7 @@ from automend_assets.serving.batching import Batcher
 from automend_assets.serving.model import ModelInUse, Served
 from automend_assets.settings import Settings
 from automend_assets.storage.store import Store
+from automend_assets.versions.manifest import version_number
 from automend_assets.versions.promotions import Promotions
 
 LARGEST_BODY = 4_096
@@ -78,11 +80,11 @@ SECONDS = Histogram(
     "Time from a whole request to its answer.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0),
 )
+VERSION = Gauge(
+    "automend_model_version", "Number of the version that is served.", multiprocess_mode="livemin"
+)
 CORRECTIONS = Gauge(
-    "automend_model_corrections",
-    "Corrections that the served model knows.",
-    ["version"],
-    multiprocess_mode="livemostrecent",
+    "automend_model_corrections", "Corrections that the served model knows.", multiprocess_mode="livemin"
 )
 FAILURES = Counter("automend_model_failures", "Times that the model in use could not be taken.")
 
@@ -174,17 +176,31 @@ def build_app(settings: Settings) -> FastAPI:
             ) from None
         return _json({"recorded": True}, status=201)
 
-    @app.middleware("http")
-    async def count(request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        path = request.url.path if request.url.path in _PATHS else "other"
-        REQUESTS.labels(path, response.status_code).inc()
-        return response
-
+    app.add_middleware(_Counted)
     return app
 
 
 _PATHS = {"/correct", "/model", "/healthz", "/metrics", "/interactions", "/docs", "/openapi.json"}
+
+
+class _Counted:
+    """Counts answers. Not a `BaseHTTPMiddleware`, which costs as much as the rest of the framework."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in _PATHS else "other"
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                REQUESTS.labels(path, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -240,8 +256,8 @@ def _add(interactions: InteractionsResource, given: NewCorrection) -> None:
 
 
 def _count_corrections(served: Served) -> None:
-    CORRECTIONS.clear()
-    CORRECTIONS.labels(served.version).set(len(served.lookup.entries))
+    VERSION.set(version_number(served.version) or 0)
+    CORRECTIONS.set(len(served.lookup.entries))
 
 
 def _now() -> float:

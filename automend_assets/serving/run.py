@@ -55,6 +55,8 @@ def serve(host: str, port: int, workers: int, *, on_listening: Callable[[str], N
             socket = config.bind_socket()
         except SystemExit:  # uvicorn has told why
             raise PortTaken(f"{host}:{port} cannot be listened on: choose another --port.") from None
+        # From here on whoever connects waits for the model instead of being refused.
+        socket.listen(config.backlog)
         address = socket.getsockname()
         on_listening(f"http://{address[0]}:{address[1]}")
         if workers == 1:

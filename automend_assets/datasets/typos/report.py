@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from automend_assets.datasets.typos.edit_distance import EditDistance
-from automend_assets.datasets.typos.evaluation import Found, difference, find_all, measure
-from automend_assets.datasets.typos.lookup import EMBEDDING_ALONE, Encode, Lookup
+from automend_assets.datasets.typos.evaluation import Found, Ranker, difference, find_all, measure
+from automend_assets.datasets.typos.lookup import EMBEDDING_ALONE, Encode, Lookup, Scores
 from automend_assets.datasets.typos.texts import DOMAINS, Entry, Pair, normalised
 
 MOST_TESTED = 2_000
-"""Pairs of one test that are measured; of more, whole corrections are drawn by the seed."""
+"""Pairs of one test that are measured; of more, the seed draws corrections and takes all pairs of each."""
 
 WAYS = {
     "new_serving": "new model, re-ranked (would serve)",
@@ -32,15 +32,28 @@ WAYS = {
     "edit_distance": "normalised edit distance",
 }
 """The ways that are measured and what people call them. `serving` is the embedding with the re-rank, each with the
-corrections that it knows, the base with those of the new model; alone, all have the same candidates."""
+corrections that it knows; alone, all have the same candidates."""
 
 _FIGURES = ("recall_at_1", "recall_at_5", "mrr")
 _DPI = 100
+_NEW, _IN_USE, _BASE, _EDIT_DISTANCE = "#2f6fdb", "#c77700", "#7a8691", "#30363d"
+_COLOURS = {
+    "new_serving": _NEW,
+    "in_use_serving": _IN_USE,
+    "base_serving": _BASE,
+    "new_embedding": _NEW,
+    "in_use_embedding": _IN_USE,
+    "base_embedding": _BASE,
+    "edit_distance": _EDIT_DISTANCE,
+}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that is measured: its version, how it embeds, and the corrections that it knows."""
+    """A model that is measured: its version, how it embeds, and the corrections that it knows.
+
+    A base knows no corrections of its own: it gets the new model's, so that the two differ in the training only.
+    """
 
     name: str
     encode: Encode
@@ -64,16 +77,12 @@ def evaluate_models(
     """
     drawn = {name: _drawn(pairs, seed) for name, pairs in tests.items()}
     together = [pair for pairs in drawn.values() for pair in pairs]
-    rankers: dict[str, Any] = {
-        "new_serving": Lookup(new.entries, new.encode),
-        "base_serving": Lookup(candidates, base.encode),
-        "new_embedding": Lookup(candidates, new.encode, EMBEDDING_ALONE),
-        "base_embedding": Lookup(candidates, base.encode, EMBEDDING_ALONE),
-        "edit_distance": EditDistance(candidates),
-    }
-    if in_use is not None:
-        rankers["in_use_serving"] = Lookup(in_use.entries, in_use.encode)
-        rankers["in_use_embedding"] = Lookup(candidates, in_use.encode, EMBEDDING_ALONE)
+    rankers: dict[str, Ranker] = {"edit_distance": EditDistance(candidates)}
+    for role, contender in (("new", new), ("in_use", in_use), ("base", base)):
+        if contender is not None:
+            encode = _remembering(contender.encode)
+            rankers[f"{role}_serving"] = Lookup(contender.entries, encode)
+            rankers[f"{role}_embedding"] = Lookup(candidates, encode, EMBEDDING_ALONE)
     found = {way: find_all(rankers[way], together) for way in WAYS if way in rankers}
     nothing = Found(tuple(together), np.zeros(len(together), np.int64), np.zeros(len(together), np.int64))
     parts = {**_places(drawn), "all": range(len(together))}
@@ -106,9 +115,10 @@ def evaluate_pairs(
     pairs: Sequence[Pair], candidates: Sequence[Entry], encode: Encode, *, seed: int
 ) -> dict[str, Any]:
     """Measure one model on pairs and candidates: `in_use` (alone), `serving` (re-ranked) and `edit_distance`."""
-    ways: dict[str, Any] = {
-        "in_use": Lookup(candidates, encode, EMBEDDING_ALONE),
-        "serving": Lookup(candidates, encode),
+    once = _remembering(encode)
+    ways: dict[str, Ranker] = {
+        "in_use": Lookup(candidates, once, EMBEDDING_ALONE),
+        "serving": Lookup(candidates, once),
         "edit_distance": EditDistance(candidates),
     }
     return {name: measure(find_all(way, pairs), seed=seed) for name, way in ways.items()}
@@ -130,7 +140,7 @@ def not_below_edit_distance(evaluation: Mapping[str, Any]) -> tuple[bool, str]:
             for domain in ours["by_domain"]
         ]
     told = "; ".join(f"{where}: {ours:.3f} beside {theirs:.3f}" for where, ours, theirs in compared)
-    # A mean of resampled values is not exact to the last bit.
+    # Shares of ties, such as thirds, do not add up to the last bit.
     return all(ours >= theirs - 1e-9 for _, ours, theirs in compared), told or "no pair to test on"
 
 
@@ -176,65 +186,89 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
 
 
 def evaluation_plot(evaluation: Mapping[str, Any]) -> bytes:
-    """A PNG of recall@1 with 95 % intervals: one panel per test, one bar per way."""
+    """A PNG of recall@1 with 95 % intervals: one panel per test, one row per way, one scale for all."""
+    # Not pyplot: it keeps every figure, and picks a backend that may want a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     tests = {name: test for name, test in evaluation["tests"].items() if name != "all" and test["pairs"]}
-    figure = Figure(figsize=(11, 3.8), dpi=_DPI, layout="constrained")
-    panels = figure.subplots(1, max(len(tests), 1), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(11, 4), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, max(len(tests), 1), sharex=True, sharey=True, squeeze=False)[0]
+    lowest = min(
+        (way["intervals"]["recall_at_1"][0] for test in tests.values() for way in test["ways"].values()),
+        default=0.0,
+    )
+    ways = [way for way in WAYS if any(way in test["ways"] for test in tests.values())]
     for panel, (name, test) in zip(panels, tests.items(), strict=False):
-        ways = [way for way in reversed(WAYS) if way in test["ways"]]
-        values = [test["ways"][way]["recall_at_1"] for way in ways]
-        intervals = [test["ways"][way]["intervals"]["recall_at_1"] for way in ways]
-        errors = np.array(
-            [
-                [max(0.0, value - low), max(0.0, high - value)]
-                for value, (low, high) in zip(values, intervals, strict=True)
-            ]
-        ).T
-        colours = [
-            "#4c72b0" if way.startswith("new") else "#8c8c8c" if way == "edit_distance" else "#c3cde0"
-            for way in ways
-        ]
-        panel.barh(range(len(ways)), values, xerr=errors, color=colours, ecolor="#333333", capsize=3)
-        panel.set_yticks(range(len(ways)), [WAYS[way] for way in ways])
-        lowest = min(low for low, _ in intervals)
-        panel.set_xlim(max(0.0, lowest - 0.05), 1.0)
-        panel.set_title(f"{test['pairs']:,} typos of {name} corrections", fontsize=10)
-        panel.set_xlabel("recall@1")
-        panel.spines[["top", "right"]].set_visible(False)
-        for row, value in enumerate(values):
-            panel.text(
-                panel.get_xlim()[0] + 0.002,
-                row,
-                f" {value:.3f}",
+        for row, way in enumerate(ways):
+            value = test["ways"][way]["recall_at_1"]
+            low, high = test["ways"][way]["intervals"]["recall_at_1"]
+            panel.hlines(row, low, high, color=_COLOURS[way], linewidth=3, alpha=0.4)
+            panel.plot(value, row, "o", color=_COLOURS[way])
+            panel.annotate(
+                f"{value:.3f}",
+                (max(value, high), row),
+                xytext=(6, 0),
+                textcoords="offset points",
                 va="center",
-                fontsize=8,
-                color="white" if value - panel.get_xlim()[0] > 0.03 else "black",
+                fontsize=9,
             )
+        panel.set_yticks(range(len(ways)), [WAYS[way] for way in ways])
+        panel.set_ylim(len(ways) - 0.5, -0.5)
+        # Room for the figure beside a recall of 1.
+        margin = 0.05 + 0.15 * (1 - lowest)
+        panel.set_xlim(max(0.0, lowest - margin / 3), 1 + margin)
+        panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        panel.axvline(1, color="#d0d7de", linewidth=1)
+        panel.set_title(f"{test['pairs']:,} typos of {name} corrections", fontsize=10)
+        panel.set_xlabel("recall@1 and its 95 % interval")
+        panel.grid(axis="x", color="#eaeef2")
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
     if not tests:
         panels[0].text(0.5, 0.5, "no pair to test on", ha="center")
         panels[0].set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    figure.suptitle(
+        f"{evaluation['version']} beside {evaluation['against'] or 'nothing in use'}, "
+        f"{evaluation['candidates']:,} candidates",
+        fontsize=11,
+        x=0.01,
+        ha="left",
+    )
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()
+
+
+def _remembering(encode: Encode) -> Encode:
+    """Embeds each text once, for several ways look the same ones up."""
+    known: dict[str, Scores] = {}
+
+    def remembered(texts: Sequence[str]) -> Scores:
+        unknown = [text for text in dict.fromkeys(texts) if text not in known]
+        if unknown:
+            known.update(zip(unknown, encode(unknown), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return remembered
 
 
 def _drawn(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """All pairs, or MOST_TESTED of them: one correction after the other in an order that the seed decides."""
     if len(pairs) <= MOST_TESTED:
         return list(pairs)
-    by_correction: dict[tuple[str, str], list[Pair]] = {}
-    for pair in pairs:
-        by_correction.setdefault((pair.domain, normalised(pair.corrected)), []).append(pair)
-    order = sorted(
-        by_correction, key=lambda key: blake2b("\0".join((str(seed), *key)).encode(), digest_size=8).digest()
-    )
-    chosen: list[Pair] = []
-    for key in order:
-        if len(chosen) >= MOST_TESTED:
-            break
-        chosen += by_correction[key]
-    return chosen
+
+    def order(pair: Pair) -> tuple[bytes, bytes]:
+        correction = (pair.domain, normalised(pair.corrected))
+        return _digest(seed, *correction), _digest(seed, *correction, normalised(pair.typo))
+
+    return sorted(pairs, key=order)[:MOST_TESTED]
+
+
+def _digest(seed: int, *texts: str) -> bytes:
+    return blake2b("\0".join((str(seed), *texts)).encode(), digest_size=8).digest()
 
 
 def _places(drawn: Mapping[str, Sequence[Pair]]) -> dict[str, Sequence[int]]:
