@@ -25,6 +25,11 @@ Codes = NDArray[np.uint8]
 # Texts are compared by their first characters only: the cost of a comparison must have a bound.
 LONGEST = 48
 
+# Corrections of up to so many characters are compared together.
+_LENGTHS = (9, 16, LONGEST)
+# Below so many comparisons the calls cost more than what they compute.
+_WORTH_DIVIDING = 256
+
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789 -./&'+[];,!"
 _SEPARATORS = " -./'"
 _VOWELS = "aeiouy"
@@ -137,34 +142,38 @@ _RULES_BY_LAST, _RULES = _rewrites()
 
 
 class Channel:
-    """Corrections laid out for comparison: arrays of one row per correction, built once."""
+    """Corrections laid out for comparison: arrays of one column per correction, built once.
+
+    A column and not a row: what runs along a correction then goes through memory in long strides of many corrections
+    at once, which is what processors are good at.
+    """
 
     def __init__(self, corrections: Sequence[str]) -> None:
         texts = [folded(text)[:LONGEST] for text in corrections]
         width = max((len(text) for text in texts), default=0)
         self._lengths = np.array([len(text) for text in texts], np.int64)
-        self._meant = np.zeros((len(texts), width), np.int64)
-        for row, text in enumerate(texts):
-            self._meant[row, : len(text)] = _codes(text)
+        self._meant = np.zeros((width, len(texts)), np.int64)
+        for column, text in enumerate(texts):
+            self._meant[: len(text), column] = _codes(text)
         omitted = np.full(self._meant.shape, _OMISSION, np.float32)
         omitted[np.isin(self._meant, _codes(_SEPARATORS))] = _OMITTED_SEPARATOR
-        repeated = self._meant[:, 1:] == self._meant[:, :-1]
-        omitted[:, 1:][repeated] = np.minimum(omitted[:, 1:][repeated], _OMITTED_REPEAT)
+        repeated = self._meant[1:] == self._meant[:-1]
+        omitted[1:][repeated] = np.minimum(omitted[1:][repeated], _OMITTED_REPEAT)
         # What it costs to leave out the first characters of a correction, for each number of them.
-        self._omitted = np.zeros((len(texts), width + 1), np.float32)
-        np.cumsum(omitted, axis=1, out=self._omitted[:, 1:])
+        self._omitted = np.zeros((width + 1, len(texts)), np.float32)
+        np.cumsum(omitted, axis=0, out=self._omitted[1:])
         # The characters before and after each place, as one number: an inserted key may be beside either.
-        self._beside = np.zeros((len(texts), width + 1), np.int64)
-        self._beside[:, 1:] = self._meant
+        self._beside = np.zeros((width + 1, len(texts)), np.int64)
+        self._beside[1:] = self._meant
         self._beside *= _SIZE
-        self._beside[:, :width] += self._meant
+        self._beside[:width] += self._meant
         # Where the meant side of each rewrite ends: one bit per rule.
-        self._ends = np.zeros((len(texts), width + 1), np.uint64)
+        self._ends = np.zeros((width + 1, len(texts)), np.uint64)
         for number, (_, meant, _) in enumerate(_RULES):
-            for row, text in enumerate(texts):
+            for column, text in enumerate(texts):
                 at = text.find(meant)
                 while at >= 0:
-                    self._ends[row, at + len(meant)] |= np.uint64(1 << number)
+                    self._ends[at + len(meant), column] |= np.uint64(1 << number)
                     at = text.find(meant, at + 1)
 
     def costs(self, typed: Sequence[str], rows: NDArray[np.int64]) -> Costs:
@@ -173,48 +182,87 @@ class Channel:
         `rows` has one row per typed text, of the numbers of the corrections to compare it with; so has the result.
         """
         texts = [folded(text)[:LONGEST] for text in typed]
-        width = int(self._lengths[rows].max(initial=0))
-        meant, omitted = self._meant[rows, :width], self._omitted[rows, : width + 1]
-        beside = self._beside[rows, : width + 1]
-        codes = np.zeros((len(texts), max(map(len, texts), default=0)), np.int64)
-        for row, text in enumerate(texts):
-            codes[row, : len(text)] = _codes(text)
-        # done[n][t, c, m]: the cheapest way to type the first n characters of text t for the first m of correction c.
-        run = np.arange(width + 1, dtype=np.float32) * np.float32(_ABBREVIATED_CHARACTER)
+        # The longest text first: those that are done are then behind those that are not.
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        texts = [texts[place] for place in order]
+        numbers = rows[order].ravel()
+        owners = np.repeat(np.arange(len(texts)), rows.shape[1])
+        lengths = self._lengths[numbers]
+        found = np.empty(numbers.shape, np.float32)
+        shortest = -1
+        # Few corrections are long, and the others are not to be compared as far as those.
+        for longest in _LENGTHS if len(numbers) >= _WORTH_DIVIDING else (LONGEST,):
+            chosen = np.flatnonzero((lengths > shortest) & (lengths <= longest))
+            if len(chosen):
+                found[chosen] = self._explain(texts, owners[chosen], numbers[chosen])
+            shortest = longest
+        costs = np.empty(rows.shape, np.float32)
+        costs[order] = found.reshape(rows.shape)
+        return costs
+
+    def _explain(self, texts: Sequence[str], owners: NDArray[np.int64], numbers: NDArray[np.int64]) -> Costs:
+        """The costs of pairs of a text (its place, in rising order; the longest is first) and a correction."""
+        lengths = self._lengths[numbers]
+        width = int(lengths.max())
+        meant, omitted = (
+            self._meant[:width].take(numbers, axis=1),
+            self._omitted[: width + 1].take(numbers, axis=1),
+        )
+        beside = self._beside[: width + 1].take(numbers, axis=1)
+        beginnings = np.searchsorted(owners, np.arange(len(texts) + 1))
+        codes = np.zeros((max(map(len, texts), default=0), len(texts)), np.int64)
+        for column, text in enumerate(texts):
+            codes[: len(text), column] = _codes(text)
+        codes = codes.take(owners, axis=1)
+        # done[n][m, p]: the cheapest way to type the first n characters of a text for the first m of its correction.
+        run = np.arange(width + 1, dtype=np.float32)[:, None] * np.float32(_ABBREVIATED_CHARACTER)
         done = [np.minimum(omitted, run + _ABBREVIATION)]
-        done[0][..., 0] = 0
-        for at in range(codes.shape[1]):
-            code, last = codes[:, at, None, None], done[-1]
+        done[0][0] = 0
+        for at in range(len(codes)):
+            going_on = sum(len(text) > at for text in texts)
+            pairs = int(beginnings[going_on])
+            meant, beside, omitted = meant[:, :pairs], beside[:, :pairs], omitted[:, :pairs]
+            code, last = codes[at, :pairs], done[-1][:, :pairs]
             now = last + _INSERTIONS.take(beside + code * _SIZE**2)
-            np.minimum(
-                now[..., 1:], last[..., :-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[..., 1:]
-            )
+            np.minimum(now[1:], last[:-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[1:])
             if at:
-                before = codes[:, at - 1, None, None]
-                swapped = (meant[..., :-1] == code) & (meant[..., 1:] == before)
+                swapped = (meant[:-1] == code) & (meant[1:] == codes[at - 1, :pairs])
                 if swapped.any():
-                    cost = np.where(swapped, done[-2][..., :-2] + _TRANSPOSITION, _NEVER)
-                    np.minimum(now[..., 2:], cost, out=now[..., 2:])
-            for row, text in enumerate(texts):
+                    cost = np.where(swapped, done[-2][:-2, :pairs] + _TRANSPOSITION, _NEVER)
+                    np.minimum(now[2:], cost, out=now[2:])
+            for place, text in enumerate(texts[:going_on]):
+                of_text = slice(beginnings[place], beginnings[place + 1])
                 for number in _RULES_BY_LAST.get(text[at : at + 1], ()):
                     spelling, intended, price = _RULES[number]
                     size = len(intended)
                     if size > width or not text.endswith(spelling, 0, at + 1):
                         continue
-                    here = self._ends[rows[row], size : width + 1] & np.uint64(1 << number)
+                    ends = self._ends[size : width + 1].take(numbers[of_text], axis=1)
+                    here = ends & np.uint64(1 << number)
                     if here.any():
-                        way = done[at + 1 - len(spelling)][row, :, : width + 1 - size] + np.float32(price)
+                        way = done[at + 1 - len(spelling)][: width + 1 - size, of_text] + np.float32(price)
                         cost = np.where(here != 0, way, _NEVER)
-                        np.minimum(now[row, :, size:], cost, out=now[row, :, size:])
+                        np.minimum(now[size:, of_text], cost, out=now[size:, of_text])
             # Leaving characters out after this one: a running minimum, for the costs of that add up.
             now -= omitted
-            np.minimum.accumulate(now, axis=-1, out=now)
+            _running_minimum(now)
             now += omitted
-            abbreviated = np.minimum.accumulate(now - run, axis=-1)
+            abbreviated = now - run
+            _running_minimum(abbreviated)
             abbreviated += run + _ABBREVIATION
             done.append(np.minimum(now, abbreviated, out=now))
-        found = np.empty(rows.shape, np.float32)
-        columns = np.arange(rows.shape[1])
-        for row, text in enumerate(texts):
-            found[row] = done[len(text)][row, columns, self._lengths[rows[row]]]
+        found = np.empty(len(numbers), np.float32)
+        for place, text in enumerate(texts):
+            of_text = np.arange(beginnings[place], beginnings[place + 1])
+            found[of_text] = done[len(text)][lengths[of_text], of_text]
         return found
+
+
+def _running_minimum(values: Costs) -> None:
+    """The minimum of each row and those before it, in place."""
+    if values.shape[1] < _WORTH_DIVIDING:
+        np.minimum.accumulate(values, axis=0, out=values)
+        return
+    # What numpy does here takes one column after the other, which is many times as long.
+    for row in range(1, len(values)):
+        np.minimum(values[row], values[row - 1], out=values[row])

@@ -220,8 +220,8 @@ def evaluation_plot(evaluation: Mapping[str, Any]) -> bytes:
         # Room for the figure beside a recall of 1.
         margin = 0.05 + 0.15 * (1 - lowest)
         panel.set_xlim(max(0.0, lowest - margin / 3), 1 + margin)
-        panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        panel.axvline(1, color="#d0d7de", linewidth=1)
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(lowest, 1)
+        panel.set_xticks([tick for tick in ticks if lowest - margin / 3 <= tick < 1 + 1e-9])
         panel.set_title(f"{test['pairs']:,} typos of {name} corrections", fontsize=10)
         panel.set_xlabel("recall@1 and its 95 % interval")
         panel.grid(axis="x", color="#eaeef2")
