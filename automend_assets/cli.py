@@ -234,7 +234,7 @@ def settings() -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; there is no login.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in memory.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in memory.")] = 2,
 ) -> None:
     """Serve the model in use over HTTP: POST /correct, POST /interactions, GET /model, /healthz, /metrics."""
     from automend_assets.serving.run import serve as run_service

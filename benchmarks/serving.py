@@ -21,13 +21,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 # The libraries read these when they are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+import uvloop
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 SEED = 20261
@@ -125,9 +128,9 @@ def measured(
             raise RuntimeError("the service has no standard error")
         address = process.stderr.readline().split("http://")[1].strip()
         host, port = address.split(":")
-        asyncio.run(load(host, int(port), bodies[:200], clients))  # warm, and the model loaded
+        uvloop.run(load(host, int(port), bodies[:200], clients))  # warm, and the model loaded
         started, cpu_before = time.perf_counter(), cpu_of(process.pid)
-        seconds = asyncio.run(load(host, int(port), bodies, clients))
+        seconds = uvloop.run(load(host, int(port), bodies, clients))
         wall, cpu = time.perf_counter() - started, cpu_of(process.pid) - cpu_before
     finally:
         process.terminate()
@@ -147,23 +150,54 @@ async def load(host: str, port: int, bodies: list[bytes], clients: int) -> list[
     """The time of each request; clients take the next body as soon as they have their answer."""
     todo = iter(bodies)
     seconds: list[float] = []
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection(host, port)
-        for body in todo:
-            head = f"POST /correct HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-            started = time.perf_counter()
-            writer.write(head.encode() + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(answer.decode())
-            length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            seconds.append(time.perf_counter() - started)
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(clients)))
+    loop = asyncio.get_running_loop()
+    ended = [loop.create_future() for _ in range(clients)]
+    for one in ended:
+        await loop.create_connection(lambda end=one: Client(todo, seconds, end), host, port)
+    await asyncio.gather(*ended)
     return seconds
+
+
+class Client(asyncio.Protocol):
+    """One connection that always has one request on its way; lean, since it shares the cores with the service."""
+
+    def __init__(self, todo: Iterator[bytes], seconds: list[float], ended: asyncio.Future[None]) -> None:
+        self._todo, self._seconds, self._ended = todo, seconds, ended
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, separator, body = self._answer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._seconds.append(time.perf_counter() - self._started)
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._ended.set_exception(RuntimeError(self._answer.decode()))
+        self._answer = b""
+        self._ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error or ConnectionError("the service hung up"))
+
+    def _ask(self) -> None:
+        body = next(self._todo, None)
+        if body is None:
+            if not self._ended.done():
+                self._ended.set_result(None)
+            self._transport.close()
+            return
+        self._started = time.perf_counter()
+        self._transport.write(
+            b"POST /correct HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
 
 
 def as_the_original(names: list[tuple[str, str]], queries: list[tuple[str, str]]) -> float:

@@ -6,7 +6,7 @@ What belongs here: requests and answers. What does not: which model is served (`
 
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Annotated, Any, Literal
@@ -176,6 +176,7 @@ def build_app(settings: Settings) -> FastAPI:
             ) from None
         return _json({"recorded": True}, status=201)
 
+    app.add_middleware(_Direct, path="/correct", endpoint=correct)
     app.add_middleware(_Counted)
     return app
 
@@ -201,6 +202,24 @@ class _Counted:
             await send(message)
 
         await self._app(scope, receive, counted)
+
+
+class _Direct:
+    """Answers POST requests for one path by its endpoint, past the framework's routing, which takes as long as it."""
+
+    def __init__(self, app: ASGIApp, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        self._app, self._path, self._endpoint = app, path, endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._endpoint(Request(scope, receive))
+        except HTTPException as refused:
+            response = _json({"detail": refused.detail}, refused.status_code)
+            response.headers.update(refused.headers or {})
+        await response(scope, receive, send)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -14,7 +14,7 @@ from automend_assets.datasets.typos.lookup import Candidate
 from automend_assets.serving.model import Served
 
 # More at once would make the first of them wait for the last.
-MOST_AT_ONCE = 16
+MOST_AT_ONCE = 32
 
 
 @dataclass(frozen=True)

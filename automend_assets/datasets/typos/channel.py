@@ -26,7 +26,7 @@ Codes = NDArray[np.uint8]
 LONGEST = 48
 
 # Corrections of up to so many characters are compared together.
-_LENGTHS = (9, 16, LONGEST)
+_LENGTHS = (12, LONGEST)
 # Below so many comparisons the calls cost more than what they compute.
 _WORTH_DIVIDING = 256
 
@@ -253,8 +253,8 @@ class Channel:
             done.append(np.minimum(now, abbreviated, out=now))
         found = np.empty(len(numbers), np.float32)
         for place, text in enumerate(texts):
-            of_text = np.arange(beginnings[place], beginnings[place + 1])
-            found[of_text] = done[len(text)][lengths[of_text], of_text]
+            columns = np.arange(beginnings[place], beginnings[place + 1])
+            found[columns] = done[len(text)][lengths[columns], columns]
         return found
 
 
