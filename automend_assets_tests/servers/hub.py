@@ -459,7 +459,12 @@ class LoopbackHub:
         url = f"{self.url}/{'' if kind == 'models' else kind + '/'}{name}"
         if (kind, name) in self._repos:
             return JSONResponse({"error": "You already created this repo", "url": url}, 409)
-        repo = _Repo(kind, name, private=bool(asked.get("private")), allowed={user.name})
+        repo = _Repo(
+            kind,
+            name,
+            private=asked.get("visibility") == "private" or bool(asked.get("private")),
+            allowed={user.name},
+        )
         repo.commit({}, "initial commit")
         self._repos[kind, name] = repo
         return JSONResponse({"url": url, "name": name, "id": name})
