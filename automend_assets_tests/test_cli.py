@@ -12,7 +12,7 @@ from automend_assets.definitions import discover
 from automend_assets.settings import Settings
 from automend_assets_tests.workplace import PROJECT, Told, Workplace
 
-COMMANDS = ("cut", "versions", "materialize", "demo", "home", "settings")
+COMMANDS = ("cut", "versions", "materialize", "demo", "serve", "models", "evaluate", "home", "settings")
 
 
 @pytest.fixture

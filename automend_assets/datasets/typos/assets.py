@@ -41,7 +41,7 @@ from automend_assets.datasets.typos.finetuning import finetune
 from automend_assets.datasets.typos.gate import Verdict, gate
 from automend_assets.datasets.typos.interactions import validate
 from automend_assets.datasets.typos.model_card import model_card
-from automend_assets.datasets.typos.options import RequestedOptions, TyposOptions
+from automend_assets.datasets.typos.options import SPLIT_SEED, RequestedOptions, TyposOptions
 from automend_assets.datasets.typos.report import (
     Contender,
     evaluate_models,
@@ -113,7 +113,7 @@ def _manifest(
         base=base,
         training=requested.training,
         half_life=requested.half_life,
-        split_seed=requested.split_seed,
+        split_seed=SPLIT_SEED,
     )
     return Manifest(
         dataset=CONTRACT.dataset,

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from automend_assets.datasets.typos.training import TrainingOptions
 
+SPLIT_SEED = 42
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -67,14 +69,14 @@ class RequestedOptions(BaseModel):
     base: str | None = None
     training: TrainingOptions = TrainingOptions()
     half_life: Annotated[float, Field(gt=0)] = 8.0
-    split_seed: Annotated[int, Field(ge=0)] = 42
 
 
 class TyposOptions(BaseModel):
     """The options as a manifest pins them.
 
     `half_life` is the number of versions after which a pair counts half in training; `split_seed` decides which
-    corrections are tested, and has to stay the same for models to be compared fairly.
+    corrections are tested. Nobody is asked for it: with another one a model would be tested on what the one in use was
+    trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
