@@ -8,6 +8,7 @@ write to. What an archive says of its entries is not believed: bytes are counted
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import zipfile
@@ -65,10 +66,10 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> None:
             twice; it exceeds the limits, whatever it says of itself; or it holds a format that can run code.
     """
     limits = limits or Limits()
-    allowed = min(limits.bytes, int(limits.ratio * file.stat().st_size) + _SMALL)
+    allowed = _allowed(limits, file.stat().st_size)
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = _checked(file, archive.infolist(), limits, allowed)
+            entries = _checked(file.name, archive.infolist(), limits, allowed)
             for entry, path in entries:
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +83,9 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> None:
         ValueError,
         RuntimeError,
     ) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the archive's
+        # A table of contents that points to before the file ends in EINVAL; other numbers are the disk's.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise UnsafeArchive(f"{file.name} cannot be unpacked: it is damaged or no zip ({error}).") from error
     except Exception as error:
         # zlib, lzma and bz2 have errors of their own.
@@ -92,41 +94,54 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> None:
         raise UnsafeArchive(f"{file.name} cannot be unpacked: it is damaged ({error}).") from error
 
 
+def check(archive: zipfile.ZipFile, name: str, size: int, limits: Limits | None = None) -> None:
+    """Refuse an open zip of `size` bytes for what its table of contents says, as `unpack` would.
+
+    Raises UnsafeArchive.
+    """
+    limits = limits or Limits()
+    _checked(name, archive.infolist(), limits, _allowed(limits, size))
+
+
+def _allowed(limits: Limits, size: int) -> int:
+    return min(limits.bytes, int(limits.ratio * size) + _SMALL)
+
+
 def _checked(
-    file: Path, entries: list[zipfile.ZipInfo], limits: Limits, allowed: int
+    name: str, entries: list[zipfile.ZipInfo], limits: Limits, allowed: int
 ) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
     if len(entries) > limits.files:
-        raise UnsafeArchive(f"{file.name} has {len(entries):,} entries, and {limits.files:,} are allowed.")
+        raise UnsafeArchive(f"{name} has {len(entries):,} entries, and {limits.files:,} are allowed.")
     if sum(entry.file_size for entry in entries) > allowed:
-        raise UnsafeArchive(f"{file.name} would unpack to more than {allowed:,} bytes, which is not allowed.")
+        raise UnsafeArchive(f"{name} would unpack to more than {allowed:,} bytes, which is not allowed.")
     found: dict[str, PurePosixPath] = {}
     files = []
     for entry in entries:
-        path = _safe_path(file, entry)
+        path = _safe_path(name, entry)
         # Some file systems do not tell upper from lower case.
         if str(path).casefold() in found:
-            raise UnsafeArchive(f"{file.name} has {entry.filename!r} twice.")
+            raise UnsafeArchive(f"{name} has {entry.filename!r} twice.")
         found[str(path).casefold()] = path
         if entry.is_dir():
             continue
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise UnsafeArchive(f"{file.name} has {entry.filename!r}, which is no plain file.")
+            raise UnsafeArchive(f"{name} has {entry.filename!r}, which is no plain file.")
         if entry.flag_bits & 0x1:
-            raise UnsafeArchive(f"{file.name} is encrypted.")
+            raise UnsafeArchive(f"{name} is encrypted.")
         if path.suffix.lower() in PICKLES:
             raise UnsafeArchive(
-                f"{file.name} has {entry.filename!r}, a format that can run code when it is loaded. Save the model as"
+                f"{name} has {entry.filename!r}, a format that can run code when it is loaded. Save the model as"
                 " safetensors."
             )
         files.append((entry, path))
     inner = {str(parent).casefold() for _, path in files for parent in path.parents}
     if clash := sorted(str(path) for _, path in files if str(path).casefold() in inner):
-        raise UnsafeArchive(f"{file.name} has {clash[0]!r} as a file and as a folder.")
+        raise UnsafeArchive(f"{name} has {clash[0]!r} as a file and as a folder.")
     return files
 
 
-def _safe_path(file: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
+def _safe_path(archive: str, entry: zipfile.ZipInfo) -> PurePosixPath:
     # As it is in the archive: `filename` ends at a zero byte and has its separators replaced.
     name = entry.orig_filename
     path = PurePosixPath(name)
@@ -139,7 +154,7 @@ def _safe_path(file: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
         or any(ord(character) < 32 for character in name)
     )
     if unsafe:
-        raise UnsafeArchive(f"{file.name} has {name!r}, which leads out of its folder.")
+        raise UnsafeArchive(f"{archive} has {name!r}, which leads out of its folder.")
     return path
 
 

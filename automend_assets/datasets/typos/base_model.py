@@ -6,6 +6,7 @@ loading a model (`artifact.py`, `encoder.py`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ _DIGITS = re.compile(
     r"(?<!\d)(?:(\d{8})|(\d{4})[-_.](\d{2})[-_.](\d{2})|(\d{2})[-_.](\d{2})[-_.](\d{4}))(?!\d)"
 )
 _MODULES = "modules.json"
+OUR_MODULE = "automend_assets.datasets.typos.encoder.CharacterNgrams"
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 
 
@@ -61,6 +63,18 @@ def models_of(files: Iterable[ModelFile]) -> list[FoundModel]:
                 own = [one for one in inner if folder or not one.path.startswith("models/")]
                 found.append(FoundModel(folder, _dated(path.parent.name, own)))
     return sorted(found, key=lambda model: (-model.dated.timestamp(), model.is_archive, model.path))
+
+
+def foreign_modules(modules: bytes) -> list[str]:
+    """The classes in a modules.json that are neither sentence-transformers' nor this project's.
+
+    Raises ValueError for what is no such file.
+    """
+    try:
+        types = [str(module["type"]) for module in json.loads(modules)]
+    except (KeyError, TypeError) as error:
+        raise ValueError("it lists no modules") from error
+    return [name for name in types if name != OUR_MODULE and not name.startswith("sentence_transformers.")]
 
 
 def date_in(name: str) -> datetime | None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import InputModule
 
+from automend_assets.datasets.typos.base_model import OUR_MODULE
 from automend_assets.datasets.typos.texts import PREFIXES, normalised
 from automend_assets.errors import PermanentError
 
@@ -41,7 +42,6 @@ _SKIP = _LARGEST_NGRAM + 1
 _PREFIX = _LARGEST_NGRAM + 2
 
 
-_MODULE = "automend_assets.datasets.typos.encoder.CharacterNgrams"
 _PICKLES = frozenset((".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"))
 
 
@@ -195,7 +195,7 @@ def load_model(folder: Path, *, device: str = "cpu") -> SentenceTransformer:
         raise UnusableModel(
             f"{folder} has weights that can run code: {', '.join(pickles)}. Save it as safetensors."
         )
-    if [name for name, _ in types] == [_MODULE]:
+    if [name for name, _ in types] == [OUR_MODULE]:
         return SentenceTransformer(modules=[CharacterNgrams.load(str(folder), types[0][1])], device=device)
     foreign = [name for name, _ in types if not name.startswith("sentence_transformers.")]
     if foreign:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import random
 import tempfile
 import zipfile
@@ -20,17 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from automend_assets.connectors.hub import HubResource
+from automend_assets.connectors.hub import HubRepoMissing, HubResource
 from automend_assets.connectors.interactions.resource import InteractionsResource
 from automend_assets.connectors.sources import Origin, open_files, pin_source
 from automend_assets.datasets.typos.artifact import read_artifact
-from automend_assets.datasets.typos.base_model import FoundModel, ModelFile, models_of
+from automend_assets.datasets.typos.base_model import FoundModel, ModelFile, foreign_modules, models_of
 from automend_assets.datasets.typos.interactions import ROWS_SCHEMA
 from automend_assets.datasets.typos.options import Base, BundledBase, FolderBase, HubBase, PromotedBase
 from automend_assets.errors import PermanentError
 from automend_assets.pipeline.records import EmptySource, SourceNotReadable
 from automend_assets.settings import project_root
-from automend_assets.storage.archives import pack
+from automend_assets.storage.archives import UnsafeArchive, check, pack
 from automend_assets.storage.store import Store
 from automend_assets.versions.manifest import LogSource, Manifest, Source
 
@@ -43,7 +44,12 @@ _BATCH_ROWS = 50_000
 # What a sentence-transformers folder consists of, formats that can run code left out.
 _MODEL_SUFFIXES = {".json", ".txt", ".safetensors", ".model", ".vocab"}
 _MODEL_BYTES = 4 << 30
+_MODULES_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
+# Longer cells are no interactions, but only their own row is refused for that, and not the file.
+_LONGEST_CELL = 16 << 20
+
+_LOG = logging.getLogger(__name__)
 
 
 class NothingNew(PermanentError):
@@ -129,7 +135,7 @@ def resolve_base(
     if choice == "hub" and hub_repo is None:
         raise NoBaseModel("AUTOMEND_HUB_MODEL_REPO names no repo to take a base model from: set it.")
     if choice in ("auto", "hub"):
-        return BundledBase() if hub_repo is None else _newest_of(hub, hub_repo)
+        return BundledBase() if hub_repo is None else _newest_of(hub, hub_repo, required=choice == "hub")
     raise NoBaseModel(f"There is no base model {choice!r}: use auto, promoted, hub, bundled or folder:PATH.")
 
 
@@ -182,15 +188,15 @@ def fetch_base(base: Base, *, hub: HubResource, store: Store, folder: Path) -> S
     return load_model(folder / "base")
 
 
-def _newest_of(hub: HubResource, repo: str) -> HubBase | BundledBase:
-    """The newest usable model of a repository; of an empty one the bundled, since nothing was published yet."""
-    from automend_assets.connectors.hub import HubRepoMissing, HubTokenMissing
-
+def _newest_of(hub: HubResource, repo: str, *, required: bool) -> HubBase | BundledBase:
+    """The newest usable model of a repository; the bundled one where nothing was published yet, unless `required`."""
     try:
         revision = hub.resolve_revision(repo, repo_type="model")
         files = hub.list_files(repo, revision, repo_type="model", dated=True)
-    except (HubRepoMissing, HubTokenMissing):
-        # The first promoted model makes the repo; the Hub tells a missing one from a private one only with a token.
+    except HubRepoMissing:
+        if required:
+            raise
+        _LOG.warning("%s does not exist yet: starting from the bundled model", repo)
         return BundledBase()
     sizes = {file.path: file for file in files}
     models = models_of(ModelFile(file.path, file.committed_at) for file in files)
@@ -199,35 +205,45 @@ def _newest_of(hub: HubResource, repo: str) -> HubBase | BundledBase:
         reason = _unusable(hub, repo, revision, model, sizes)
         if reason is None:
             return HubBase(repo=repo, revision=revision, path=model.path)
-        refused.append(f"{model.path}: {reason}")
+        refused.append(f"{model.path or repo}: {reason}")
+        _LOG.warning("%s of %s is passed over: %s", model.path or "the model", repo, reason)
     if refused:
         raise NoBaseModel(f"None of the models in {repo} can be used: {'; '.join(refused)}.")
+    if required:
+        raise NoBaseModel(f"{repo} has no model: a zip, or a folder with modules.json and safetensors.")
+    _LOG.warning("%s has no model yet: starting from the bundled one", repo)
     return BundledBase()
 
 
 def _unusable(
     hub: HubResource, repo: str, revision: str, model: FoundModel, files: dict[str, Any]
 ) -> str | None:
-    """Why a model cannot be used, as far as its table of contents tells; it is read without downloading the whole."""
-    if not model.is_archive:
-        return None
-    file = files[model.path]
-    if file.size > _MODEL_BYTES:
-        return f"it has more than {_MODEL_BYTES >> 30} GiB"
+    """Why a model cannot be used, as far as can be told without downloading its weights."""
+    file = files[model.path if model.is_archive else f"{model.path}/modules.json".lstrip("/")]
+    if file.size > (_MODEL_BYTES if model.is_archive else _MODULES_BYTES):
+        return "it is too large"
     try:
         with (
             hub.open(repo, revision, file, repo_type="model") as stream,
             io.BufferedReader(stream, _READ_BYTES) as buffered,
-            zipfile.ZipFile(buffered) as archive,
         ):
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        return f"it is no zip ({error})"
-    if not any(PurePosixPath(name).name == "modules.json" for name in names):
-        return "it has no modules.json"
-    if not any(name.endswith(".safetensors") for name in names):
-        return "it has no safetensors"
-    return None
+            if not model.is_archive:
+                foreign = foreign_modules(buffered.read())
+            else:
+                with zipfile.ZipFile(buffered) as archive:
+                    check(archive, PurePosixPath(model.path).name, file.size)
+                    names = archive.namelist()
+                    modules = [name for name in names if PurePosixPath(name).name == "modules.json"]
+                    if not modules or archive.getinfo(modules[0]).file_size > _MODULES_BYTES:
+                        return "it has no modules.json"
+                    if not any(name.endswith(".safetensors") for name in names):
+                        return "it has no safetensors"
+                    foreign = foreign_modules(archive.read(modules[0]))
+    except UnsafeArchive as error:
+        return str(error)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        return f"it cannot be read ({error})"
+    return f"it needs code of its own: {', '.join(foreign)}" if foreign else None
 
 
 def _is_of_model(path: str, folder: str) -> bool:
@@ -268,6 +284,7 @@ def _no_files(_hub: HubResource, repo: str, revision: str) -> list[Any]:
 
 def _csv_batches(text: io.TextIOWrapper, name: str) -> Iterator[pl.DataFrame]:
     """The records of a CSV as frames with the columns id, typo, corrected, domain, created_at, as text."""
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.DictReader(text)
     try:
         missing = [
