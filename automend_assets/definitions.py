@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -71,6 +71,19 @@ def discover() -> dict[str, Dataset]:
     }
 
 
+def _assets(dataset: Dataset) -> Sequence[dg.AssetsDefinition]:
+    """A dataset's assets, those of one that grows without conditions: its own sensor launches the runs of its versions.
+
+    With conditions they would be in Dagster's default sensor, and be made twice by whoever turns on both.
+    """
+    if dataset.plan_range is None:
+        return dataset.assets
+    return [
+        asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=None))
+        for asset in dataset.assets
+    ]
+
+
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Build the definitions with the environment's settings, and `resource_overrides` in place of some resources."""
     settings = Settings()
@@ -82,10 +95,9 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         if (rules := cutting(dataset, settings, job))
     ]
     return dg.Definitions(
-        assets=[asset for dataset in found for asset in dataset.assets],
+        assets=[asset for dataset in found for asset in _assets(dataset)],
         asset_checks=[check for dataset in found for check in dataset.checks],
         jobs=[*map(cut_job, found), *builds],
-        # A dataset that grows has the runs of its versions from its own sensor; from both it would have them twice.
         sensors=[
             *(automation_sensor(dataset) for dataset in found if dataset.plan_range is None),
             *map(cutting_sensor, growing),

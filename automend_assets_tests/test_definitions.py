@@ -93,3 +93,30 @@ def test_resources_can_be_replaced(tmp_path: str) -> None:
     assert changed.resources is not None
     assert changed.resources["store"] is other
     assert changed.resources.keys() == (defs.resources or {}).keys()
+
+
+def test_what_launches_runs_is_off_and_launches_none_twice() -> None:
+    repository = defs.get_repository_def()
+    # None of Dagster's own, which would take what no other sensor has.
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        *("glaive_automation", "iac_automation", "typos_interactions")
+    }
+    (weekly,) = repository.schedule_defs
+    assert (weekly.name, weekly.cron_schedule) == ("typos_weekly", "0 0 * * 1")
+    assert weekly.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_typos_are_there_by_their_names() -> None:
+    graph = defs.resolve_asset_graph()
+    names = {
+        *("interactions", "training_pairs", "quarantine", "base_model", "finetuned_model", "evaluation"),
+        *("promotion", "published_model", "release", "run_summary", "bias_report"),
+    }
+    assert {each.path[1] for each in graph.get_all_asset_keys() if each.path[0] == "typos"} == names
+    for name in names:
+        node = graph.get(dg.AssetKey(["typos", name]))
+        assert node.group_name == "typos"
+        assert node.description
+        assert node.owners
+        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+        assert node.partitions_def.name == "typos_versions"

@@ -4,6 +4,7 @@ What belongs here: requests and answers. What does not: which model is served (`
 (`run.py`). What people type is in no log and no metric.
 """
 
+import gc
 import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -111,6 +112,9 @@ def build_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(models.start)
+        # What is loaded by now stays: collecting it again and again would only make requests wait.
+        gc.collect()
+        gc.freeze()
         yield
         await run_in_threadpool(models.stop)
 
