@@ -82,10 +82,12 @@ SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0),
 )
 VERSION = Gauge(
-    "automend_model_version", "Number of the version that is served.", multiprocess_mode="livemin"
+    "automend_model_version", "Number of the version that is served.", multiprocess_mode="livemostrecent"
 )
 CORRECTIONS = Gauge(
-    "automend_model_corrections", "Corrections that the served model knows.", multiprocess_mode="livemin"
+    "automend_model_corrections",
+    "Corrections that the served model knows.",
+    multiprocess_mode="livemostrecent",
 )
 FAILURES = Counter("automend_model_failures", "Times that the model in use could not be taken.")
 
