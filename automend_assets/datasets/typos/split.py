@@ -35,7 +35,7 @@ def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float 
     """Split pairs by correction: `unseen` is a share of the corrections, `seen` one of the pairs of all others.
 
     Case, width and white space make no difference. The same correction in two domains has one place, as have pairs
-    that say the same. A pair that is drawn for a test is trained on under no circumstances, whatever other pairs there
+    that say the same, also in two domains. A pair that is drawn for a test is trained on under no circumstances, whatever other pairs there
     are: with the same seed no test, now or later, has a pair that a model was trained on.
     """
     tested = {
@@ -50,7 +50,7 @@ def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float 
             parts["unseen"].append(pair)
         elif tested.get(typo, False):
             parts["set_aside"].append(pair)
-        elif _drawn(seed, "pair", pair.domain, typo, corrected) < seen:
+        elif _drawn(seed, "pair", typo, corrected) < seen:
             later.append(pair)
         else:
             parts["training"].append(pair)

@@ -54,3 +54,13 @@ def test_no_pair_that_was_trained_on_is_ever_tested_whatever_comes_later(names: 
         only_one += len(set(then.set_aside) & set(every.seen))
     # Such pairs exist: drawn for the seen test before another pair of their correction came.
     assert only_one > 0
+
+
+def test_a_pair_of_both_domains_is_not_trained_on_in_one_and_tested_in_the_other(names: list[Entry]) -> None:
+    pairs = [
+        pair._replace(domain=domain) for pair in noisy_pairs(names, 3, 1) for domain in ("brand", "model")
+    ]
+    parts = split(pairs, seed=1)
+    trained = {(normalised(pair.typo), normalised(pair.corrected)) for pair in parts.training}
+    assert parts.seen
+    assert not {(normalised(pair.typo), normalised(pair.corrected)) for pair in parts.seen} & trained
