@@ -35,8 +35,8 @@ def split(pairs: Sequence[Pair], *, seed: int, unseen: float = 0.2, seen: float 
     """Split pairs by correction: `unseen` is a share of the corrections, `seen` one of the pairs of all others.
 
     Case, width and white space make no difference. The same correction in two domains has one place, as have pairs
-    that say the same, also in two domains. A pair that is drawn for a test is trained on under no circumstances, whatever other pairs there
-    are: with the same seed no test, now or later, has a pair that a model was trained on.
+    that say the same, in one domain or in two. A pair that is drawn for a test is trained on under no circumstances,
+    whatever other pairs there are: with the same seed no test, now or later, has a pair that a model was trained on.
     """
     tested = {
         text: _drawn(seed, "correction", text) < unseen
