@@ -117,6 +117,11 @@ install_torch() {
         fail "no CPU build of torch $TORCH_VERSION: put its wheel in a folder and try PIP_FIND_LINKS=FOLDER"
 }
 
+# Where Python is told to keep no bytecode, as in many images, each process would compile all that it imports again.
+compile_bytecode() { # FOLDER
+    [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$1/bin/python" -m compileall -q -j 0 "$1"/lib/python*/site-packages >/dev/null 2>&1 || true
+}
+
 make_environment() {
     say "making .venv with $("$python" --version) (some minutes the first time)"
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
@@ -129,6 +134,7 @@ make_environment() {
     use_pip_configuration
     install_torch
     uv pip install --python .venv/bin/python --no-deps --require-hashes -r requirements.lock
+    compile_bytecode .venv
     made_from requirements.lock >.venv/.made-from
 }
 
@@ -145,6 +151,7 @@ make_server_environment() { # FOLDER LOCK
     uv venv --python .venv/bin/python "$1"
     use_pip_configuration
     uv pip install --python "$1/bin/python" --no-deps --require-hashes -r "$2"
+    compile_bytecode "$1"
     made_from "$2" >"$1/.made-from"
 }
 
