@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,19 @@ from automend_assets.datasets.typos.noise import NEIGHBOURS, SHAPES, SOUNDS
 from automend_assets.datasets.typos.texts import normalised
 
 Costs = NDArray[np.float32]
+_Units = NDArray[np.int16]
 Codes = NDArray[np.uint8]
 
 # Texts are compared by their first characters only: the cost of a comparison must have a bound.
 LONGEST = 48
 
-# Corrections of up to so many characters are compared together.
-_LENGTHS = (12, LONGEST)
-# Below so many comparisons the calls cost more than what they compute.
-_WORTH_DIVIDING = 256
+# Costs are whole numbers of this, in nats: sums are exact and, at two bytes each, quick.
+_UNIT = 0.05
+
+
+def _cost(nats: float) -> np.int16:
+    return np.int16(round(nats / _UNIT))
+
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789 -./&'+[];,!"
 _SEPARATORS = " -./'"
@@ -37,25 +42,25 @@ _PADDING = 0
 _OTHER = len(_ALPHABET) + 1
 _SIZE = _OTHER + 1
 
-_SUBSTITUTION = 4.5
-_SUBSTITUTED_KEY = 2.6
-_SUBSTITUTED_SOUND = 2.4
-_SUBSTITUTED_SHAPE = 2.4
-_SUBSTITUTED_VOWEL = 3.5
-_OMISSION = 1.9
-_OMITTED_REPEAT = 1.5
-_OMITTED_SEPARATOR = 1.6
-_INSERTION = 4.2
-_INSERTED_KEY = 3.4
-_INSERTED_REPEAT = 2.0
-_INSERTED_SEPARATOR = 2.0
-_TRANSPOSITION = np.float32(1.9)
-_RESPELT = 2.4
-_SPELT_OUT = 1.0
+_SUBSTITUTION = _cost(4.5)
+_SUBSTITUTED_KEY = _cost(2.6)
+_SUBSTITUTED_SOUND = _cost(2.4)
+_SUBSTITUTED_SHAPE = _cost(2.4)
+_SUBSTITUTED_VOWEL = _cost(3.5)
+_OMISSION = _cost(1.9)
+_OMITTED_REPEAT = _cost(1.5)
+_OMITTED_SEPARATOR = _cost(1.6)
+_INSERTION = _cost(4.2)
+_INSERTED_KEY = _cost(3.4)
+_INSERTED_REPEAT = _cost(2.0)
+_INSERTED_SEPARATOR = _cost(2.0)
+_TRANSPOSITION = _cost(1.9)
+_RESPELT = _cost(2.4)
+_SPELT_OUT = _cost(1.0)
 # A run of characters left out on purpose, as in `benz`: whatever its length about as rare as two slips.
-_ABBREVIATION = np.float32(5.0)
-_ABBREVIATED_CHARACTER = 0.15
-_NEVER = np.float32(1e6)
+_ABBREVIATION = _cost(5.0)
+_ABBREVIATED_CHARACTER = _cost(0.15)
+_NEVER = np.iinfo(np.int16).max
 
 _NUMBERS = (
     *(("zero", "0"), ("one", "1"), ("two", "2"), ("three", "3"), ("four", "4"), ("five", "5"), ("six", "6")),
@@ -91,13 +96,13 @@ def _codes_of() -> Codes:
 _CODES_OF = _codes_of()
 
 
-def _tables() -> tuple[Costs, Costs]:
+def _tables() -> tuple[_Units, _Units]:
     """Costs by (typed, meant) of a substitution, and by (typed, before * _SIZE + after) of an insertion."""
-    substitution = np.full((_SIZE, _SIZE), _SUBSTITUTION, np.float32)
-    insertion = np.full((_SIZE, _SIZE), _INSERTION, np.float32)
+    substitution = np.full((_SIZE, _SIZE), _SUBSTITUTION, np.int16)
+    insertion = np.full((_SIZE, _SIZE), _INSERTION, np.int16)
     code = {char: number for number, char in enumerate(_ALPHABET, start=1)}
 
-    def cheaper(one: str, other: str, cost: float) -> None:
+    def cheaper(one: str, other: str, cost: np.int16) -> None:
         for typed, meant in ((one, other), (other, one)):
             substitution[code[typed], code[meant]] = min(substitution[code[typed], code[meant]], cost)
 
@@ -116,7 +121,7 @@ def _tables() -> tuple[Costs, Costs]:
         insertion[code[one]] = _INSERTED_SEPARATOR
         for other in _SEPARATORS:
             cheaper(one, other, _INSERTED_SEPARATOR)
-    np.fill_diagonal(substitution, 0.0)
+    np.fill_diagonal(substitution, 0)
     np.fill_diagonal(insertion, _INSERTED_REPEAT)
     substitution[_OTHER, _OTHER] = _SUBSTITUTION
     return substitution, np.minimum(insertion[:, :, None], insertion[:, None, :]).reshape(_SIZE, -1)
@@ -125,7 +130,7 @@ def _tables() -> tuple[Costs, Costs]:
 _SUBSTITUTIONS, _INSERTIONS = _tables()
 
 
-def _rewrites() -> tuple[dict[str, list[int]], list[tuple[str, str, float]]]:
+def _rewrites() -> tuple[dict[str, list[int]], list[tuple[str, str, np.int16]]]:
     """Spellings of different length, as (typed, meant, cost), and their numbers by the last typed character."""
     rules = []
     for one, other in (*SOUNDS, *SHAPES):
@@ -155,12 +160,12 @@ class Channel:
         self._meant = np.zeros((width, len(texts)), np.int64)
         for column, text in enumerate(texts):
             self._meant[: len(text), column] = _codes(text)
-        omitted = np.full(self._meant.shape, _OMISSION, np.float32)
+        omitted = np.full(self._meant.shape, _OMISSION, np.int16)
         omitted[np.isin(self._meant, _codes(_SEPARATORS))] = _OMITTED_SEPARATOR
         repeated = self._meant[1:] == self._meant[:-1]
         omitted[1:][repeated] = np.minimum(omitted[1:][repeated], _OMITTED_REPEAT)
         # What it costs to leave out the first characters of a correction, for each number of them.
-        self._omitted = np.zeros((width + 1, len(texts)), np.float32)
+        self._omitted = np.zeros((width + 1, len(texts)), np.int16)
         np.cumsum(omitted, axis=0, out=self._omitted[1:])
         # The characters before and after each place, as one number: an inserted key may be beside either.
         self._beside = np.zeros((width + 1, len(texts)), np.int64)
@@ -177,7 +182,7 @@ class Channel:
                     at = text.find(meant, at + 1)
 
     def costs(self, typed: Sequence[str], rows: NDArray[np.int64]) -> Costs:
-        """What corrections cost as explanations of typed texts; 0 is the same text.
+        """What corrections cost as explanations of typed texts, in nats; 0 is the same text.
 
         `rows` has one row per typed text, of the numbers of the corrections to compare it with; so has the result.
         """
@@ -187,49 +192,45 @@ class Channel:
         texts = [texts[place] for place in order]
         numbers = rows[order].ravel()
         owners = np.repeat(np.arange(len(texts)), rows.shape[1])
-        lengths = self._lengths[numbers]
-        found = np.empty(numbers.shape, np.float32)
-        shortest = -1
-        # Few corrections are long, and the others are not to be compared as far as those.
-        for longest in _LENGTHS if len(numbers) >= _WORTH_DIVIDING else (LONGEST,):
-            chosen = np.flatnonzero((lengths > shortest) & (lengths <= longest))
-            if len(chosen):
-                found[chosen] = self._explain(texts, owners[chosen], numbers[chosen])
-            shortest = longest
         costs = np.empty(rows.shape, np.float32)
-        costs[order] = found.reshape(rows.shape)
+        if costs.size:
+            costs[order] = self._explain(texts, owners, numbers).reshape(rows.shape) * np.float32(_UNIT)
         return costs
 
-    def _explain(self, texts: Sequence[str], owners: NDArray[np.int64], numbers: NDArray[np.int64]) -> Costs:
+    def _explain(self, texts: Sequence[str], owners: NDArray[np.int64], numbers: NDArray[np.int64]) -> _Units:
         """The costs of pairs of a text (its place, in rising order; the longest is first) and a correction."""
         lengths = self._lengths[numbers]
         width = int(lengths.max())
-        meant, omitted = (
-            self._meant[:width].take(numbers, axis=1),
-            self._omitted[: width + 1].take(numbers, axis=1),
-        )
+        meant = self._meant[:width].take(numbers, axis=1)
+        letters = meant.astype(np.uint8)
+        omitted = self._omitted[: width + 1].take(numbers, axis=1)
         beside = self._beside[: width + 1].take(numbers, axis=1)
-        beginnings = np.searchsorted(owners, np.arange(len(texts) + 1))
-        codes = np.zeros((max(map(len, texts), default=0), len(texts)), np.int64)
+        ends = self._ends[: width + 1].take(numbers, axis=1)
+        beginnings = np.searchsorted(owners, np.arange(len(texts) + 1)).tolist()
+        codes = np.zeros((len(texts[0]), len(texts)), np.int64)
         for column, text in enumerate(texts):
             codes[: len(text), column] = _codes(text)
         codes = codes.take(owners, axis=1)
         # done[n][m, p]: the cheapest way to type the first n characters of a text for the first m of its correction.
-        run = np.arange(width + 1, dtype=np.float32)[:, None] * np.float32(_ABBREVIATED_CHARACTER)
+        run = np.arange(width + 1, dtype=np.int16)[:, None] * _ABBREVIATED_CHARACTER
         done = [np.minimum(omitted, run + _ABBREVIATION)]
         done[0][0] = 0
+        going_on = len(texts)
         for at in range(len(codes)):
-            going_on = sum(len(text) > at for text in texts)
-            pairs = int(beginnings[going_on])
-            meant, beside, omitted = meant[:, :pairs], beside[:, :pairs], omitted[:, :pairs]
+            while len(texts[going_on - 1]) <= at:
+                going_on -= 1
+            pairs = beginnings[going_on]
             code, last = codes[at, :pairs], done[-1][:, :pairs]
-            now = last + _INSERTIONS.take(beside + code * _SIZE**2)
-            np.minimum(now[1:], last[:-1] + _SUBSTITUTIONS.take(meant + code * _SIZE), out=now[1:])
+            now = last + _INSERTIONS.take(beside[:, :pairs] + code * _SIZE**2)
+            np.minimum(now[1:], last[:-1] + _SUBSTITUTIONS.take(meant[:, :pairs] + code * _SIZE), out=now[1:])
             if at:
-                swapped = (meant[:-1] == code) & (meant[1:] == codes[at - 1, :pairs])
-                if swapped.any():
-                    cost = np.where(swapped, done[-2][:-2, :pairs] + _TRANSPOSITION, _NEVER)
-                    np.minimum(now[2:], cost, out=now[2:])
+                before, letter = codes[at - 1, :pairs].astype(np.uint8), code.astype(np.uint8)
+                swapped = (letters[:-1, :pairs] == letter) & (letters[1:, :pairs] == before)
+                places = np.flatnonzero(swapped)
+                if len(places):
+                    rows, columns = np.divmod(places, pairs)
+                    way = done[-2][rows, columns] + _TRANSPOSITION
+                    now[rows + 2, columns] = np.minimum(now[rows + 2, columns], way)
             for place, text in enumerate(texts[:going_on]):
                 of_text = slice(beginnings[place], beginnings[place + 1])
                 for number in _RULES_BY_LAST.get(text[at : at + 1], ()):
@@ -237,32 +238,29 @@ class Channel:
                     size = len(intended)
                     if size > width or not text.endswith(spelling, 0, at + 1):
                         continue
-                    ends = self._ends[size : width + 1].take(numbers[of_text], axis=1)
-                    here = ends & np.uint64(1 << number)
+                    here = ends[size:, of_text] & np.uint64(1 << number)
                     if here.any():
-                        way = done[at + 1 - len(spelling)][: width + 1 - size, of_text] + np.float32(price)
+                        way = done[at + 1 - len(spelling)][: width + 1 - size, of_text] + price
                         cost = np.where(here != 0, way, _NEVER)
                         np.minimum(now[size:, of_text], cost, out=now[size:, of_text])
-            # Leaving characters out after this one: a running minimum, for the costs of that add up.
-            now -= omitted
-            _running_minimum(now)
-            now += omitted
-            abbreviated = now - run
-            _running_minimum(abbreviated)
-            abbreviated += run + _ABBREVIATION
-            done.append(np.minimum(now, abbreviated, out=now))
-        found = np.empty(len(numbers), np.float32)
+            # Leaving characters out after this one, one by one or as a run: running minima, for the costs add up.
+            ways = np.empty((width + 1, 2 * pairs), np.int16)
+            one_by_one, as_run = ways[:, :pairs], ways[:, pairs:]
+            np.subtract(now, omitted[:, :pairs], out=one_by_one)
+            np.subtract(now, run, out=as_run)
+            _running_minimum(ways)
+            one_by_one += omitted[:, :pairs]
+            as_run += run + _ABBREVIATION
+            done.append(np.minimum(one_by_one, as_run))
+        found = np.empty(len(numbers), np.int16)
         for place, text in enumerate(texts):
             columns = np.arange(beginnings[place], beginnings[place + 1])
             found[columns] = done[len(text)][lengths[columns], columns]
         return found
 
 
-def _running_minimum(values: Costs) -> None:
+def _running_minimum(values: _Units) -> None:
     """The minimum of each row and those before it, in place."""
-    if values.shape[1] < _WORTH_DIVIDING:
-        np.minimum.accumulate(values, axis=0, out=values)
-        return
-    # What numpy does here takes one column after the other, which is many times as long.
-    for row in range(1, len(values)):
-        np.minimum(values[row], values[row - 1], out=values[row])
+    # One call per row: numpy's accumulate takes one column after the other, which is many times as long.
+    for before, row in pairwise(list(values)):
+        np.minimum(row, before, out=row)

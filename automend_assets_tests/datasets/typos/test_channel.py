@@ -24,37 +24,37 @@ def _by_definition(typed: str, meant: str) -> float:
     one, other = channel_module._codes(typed), channel_module._codes(meant)
 
     @cache
-    def cheapest(at: int, to: int) -> float:
-        ways = [0.0] if not at and not to else []
+    def cheapest(at: int, to: int) -> int:
+        ways = [0] if not at and not to else []
         if to:
             char = meant[to - 1]
             separator = char in channel_module._SEPARATORS
             cost = channel_module._OMITTED_SEPARATOR if separator else channel_module._OMISSION
             if to > 1 and char == meant[to - 2]:
                 cost = min(cost, channel_module._OMITTED_REPEAT)
-            ways.append(cheapest(at, to - 1) + cost)
+            ways.append(cheapest(at, to - 1) + int(cost))
             ways += [
                 cheapest(at, since)
-                + float(channel_module._ABBREVIATION)
-                + (to - since) * channel_module._ABBREVIATED_CHARACTER
+                + int(channel_module._ABBREVIATION)
+                + (to - since) * int(channel_module._ABBREVIATED_CHARACTER)
                 for since in range(to)
             ]
         if at:
             before = int(other[to - 1]) if to else 0
             after = int(other[to]) if to < len(other) else 0
             ways.append(
-                cheapest(at - 1, to) + float(insertions[one[at - 1], before * channel_module._SIZE + after])
+                cheapest(at - 1, to) + int(insertions[one[at - 1], before * channel_module._SIZE + after])
             )
         if at and to:
-            ways.append(cheapest(at - 1, to - 1) + float(substitutions[one[at - 1], other[to - 1]]))
+            ways.append(cheapest(at - 1, to - 1) + int(substitutions[one[at - 1], other[to - 1]]))
         if at > 1 and to > 1 and typed[at - 2 : at] == meant[to - 2 : to][::-1]:
-            ways.append(cheapest(at - 2, to - 2) + float(channel_module._TRANSPOSITION))
+            ways.append(cheapest(at - 2, to - 2) + int(channel_module._TRANSPOSITION))
         for spelling, intended, cost in channel_module._RULES:
             if typed.endswith(spelling, 0, at) and meant.endswith(intended, 0, to):
-                ways.append(cheapest(at - len(spelling), to - len(intended)) + cost)
+                ways.append(cheapest(at - len(spelling), to - len(intended)) + int(cost))
         return min(ways)
 
-    return cheapest(len(typed), len(meant))
+    return cheapest(len(typed), len(meant)) * channel_module._UNIT
 
 
 def test_costs_are_those_of_the_definition(names: list[Entry]) -> None:
