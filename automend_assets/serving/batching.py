@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from automend_assets.datasets.typos.lookup import Candidate
@@ -26,39 +25,44 @@ class _Query:
 
 
 class Batcher:
-    """Answers look-ups with the model that is served when their batch begins; one batch at a time, never waiting for
-    more than what is there already."""
+    """Answers look-ups with the model that is served when their batch begins, never waiting for more than has arrived.
+
+    In the event loop's own thread: a look-up is many short steps of Python, so from another thread the two would keep
+    each other waiting for the interpreter, and batches would be half as full.
+    """
 
     def __init__(self, served: Callable[[], Served | None]) -> None:
         self._served = served
         self._waiting: list[_Query] = []
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="look-up")
-        self._worker: asyncio.Task[None] | None = None
+        self._due = False
 
     async def find(self, text: str, domain: str, k: int) -> tuple[str, list[Candidate]] | None:
         """The version that answers and its candidates, best first; None while no model is served."""
-        query = _Query(text, domain, k, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        query = _Query(text, domain, k, loop.create_future())
         self._waiting.append(query)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        if not self._due:
+            self._due = True
+            # One turn of the loop later, after all that came in with this one.
+            loop.call_soon(loop.call_soon, self._work)
         return await query.answer
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            try:
-                answers = await loop.run_in_executor(self._pool, self._answer, batch)
-            except BaseException as error:
-                for query in batch:
-                    if not query.answer.done():
-                        query.answer.set_exception(error if isinstance(error, Exception) else RuntimeError())
-                if not isinstance(error, Exception):
-                    raise
-                continue
-            for query, answer in zip(batch, answers, strict=True):
-                if not query.answer.done():  # a client that went away
-                    query.answer.set_result(answer)
+    def _work(self) -> None:
+        batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+        self._due = bool(self._waiting)
+        if self._due:
+            # What is answered now is sent first.
+            asyncio.get_running_loop().call_soon(self._work)
+        try:
+            answers = self._answer(batch)
+        except Exception as error:
+            for query in batch:
+                if not query.answer.done():
+                    query.answer.set_exception(error)
+            return
+        for query, answer in zip(batch, answers, strict=True):
+            if not query.answer.done():  # a client that went away
+                query.answer.set_result(answer)
 
     def _answer(self, batch: list[_Query]) -> list[tuple[str, list[Candidate]] | None]:
         served = self._served()

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 
 from automend_assets.errors import PermanentError
 
@@ -37,7 +38,8 @@ def serve(host: str, port: int, workers: int, *, on_listening: Callable[[str], N
     with tempfile.TemporaryDirectory(prefix="automend-metrics-") as metrics:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         import uvicorn
-        from uvicorn.supervisors import Multiprocess
+
+        from automend_assets.serving.workers import Workers
 
         config = uvicorn.Config(
             "automend_assets.serving.app:create_app",
@@ -55,12 +57,13 @@ def serve(host: str, port: int, workers: int, *, on_listening: Callable[[str], N
             socket = config.bind_socket()
         except SystemExit:  # uvicorn has told why
             raise PortTaken(f"{host}:{port} cannot be listened on: choose another --port.") from None
-        # From here on whoever connects waits for the model instead of being refused.
-        socket.listen(config.backlog)
         address = socket.getsockname()
-        on_listening(f"http://{address[0]}:{address[1]}")
+        # From here on whoever connects waits for the model instead of being refused.
         if workers == 1:
-            uvicorn.Server(config).run(sockets=[socket])
+            socket.listen(config.backlog)
+            run: Callable[[], None] = partial(uvicorn.Server(config).run, sockets=[socket])
         else:
-            Multiprocess(config, sockets=[socket]).run()
+            run = Workers(config, socket).run
+        on_listening(f"http://{address[0]}:{address[1]}")
+        run()
     sys.stderr.flush()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from automend_assets.datasets.typos.artifact import ModelArtifact, write_artifact
@@ -40,6 +43,7 @@ class Service:
         wait_for(lambda: any("http://" in line for line in self.lines))
         (line,) = [line for line in self.lines if "http://" in line]
         self.url = "http://" + line.split("http://")[1].strip()
+        self._port = int(self.url.rsplit(":", 1)[1])
 
     def _read(self) -> None:
         for line in self._process.stderr or ():
@@ -61,10 +65,32 @@ class Service:
         assert status == 200, answer
         return str(answer["candidates"][0]["text"])
 
+    def listening(self) -> list[psutil.Process]:
+        """The processes that take connections."""
+        return [process for process, statuses in self._sockets().items() if statuses["LISTEN"]]
+
+    def connections(self) -> dict[psutil.Process, int]:
+        """How many connections each process has."""
+        return {process: statuses["ESTABLISHED"] for process, statuses in self._sockets().items()}
+
+    def _sockets(self) -> dict[psutil.Process, Counter[str]]:
+        children = psutil.Process(self._process.pid).children()
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        workers = [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
+        return {
+            worker: Counter(
+                one.status for one in worker.net_connections("tcp") if one.laddr.port == self._port
+            )
+            for worker in workers
+        }
+
     def stop(self) -> str:
         self._process.terminate()
         self._process.wait(timeout=30)
         self._reader.join(timeout=5)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream:
+                stream.close()
         return "".join(self.lines)
 
 
@@ -197,6 +223,34 @@ def test_another_model_is_taken_without_losing_a_request(served: Service) -> Non
         expected = "Perodua" if answer["version"] == "v0002" else answer["candidates"][0]["text"]
         assert answer["candidates"][0]["text"] == expected
         assert (answer["candidates"][0]["text"] == "Perodua") == (answer["version"] == "v0002")
+
+
+def test_connections_are_spread_and_those_of_a_process_that_died_go_to_the_others(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, "typos")
+    add_versions(place).promote("typos", "v0001", "test")
+    service = Service(place, "--workers", "2")
+    try:
+        service.first("tyota")
+        wait_for(lambda: len(service.listening()) == 2)
+        host, port = service.url.removeprefix("http://").split(":")
+        kept = [socket.create_connection((host, int(port))) for _ in range(64)]
+        try:
+            wait_for(lambda: sum(service.connections().values()) >= 64)
+            # By chance alone, less than 12 of 64 come about once in ten million times.
+            assert min(service.connections().values()) >= 12
+        finally:
+            for one in kept:
+                one.close()
+        died = service.listening()[0]
+        died.kill()
+        died.wait(timeout=30)
+        # Its replacement does not take any yet.
+        assert [service.first("tyota") for _ in range(16)] == ["Toyota"] * 16
+        assert len(service.listening()) == 1
+        wait_for(lambda: service.first("tyota") == "Toyota" and len(service.listening()) == 2)
+        assert [service.first("tyota") for _ in range(64)] == ["Toyota"] * 64
+    finally:
+        service.stop()
 
 
 def test_nothing_in_use_bad_models_and_dead_databases_are_told(tmp_path: Path) -> None:
