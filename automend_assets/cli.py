@@ -343,8 +343,8 @@ def evaluate(
     if dataset != TYPOS:
         raise typer.BadParameter(f"only {TYPOS} has a model to evaluate", param_hint="DATASET")
     from automend_assets.datasets.typos.artifact import ModelArtifact, read_artifact
+    from automend_assets.datasets.typos.comparison import evaluate_pairs
     from automend_assets.datasets.typos.encoder import character_model, encode_with
-    from automend_assets.datasets.typos.report import evaluate_pairs
     from automend_assets.datasets.typos.texts import distinct_entries, read_entries, read_pairs
 
     tested = read_pairs(pairs)

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-import pyarrow as pa
 import re2  # type: ignore[import-untyped]
 
 from automend_assets.errors import PermanentError
@@ -24,6 +23,9 @@ from automend_assets.privacy.compiled import UnreadablePattern, compiled
 from automend_assets.privacy.place import Place
 from automend_assets.privacy.rules import RULES, Rule
 from automend_assets.privacy.validators import LOCATORS, VALIDATORS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Engine = Literal["auto", "hyperscan", "re2"]
 
@@ -260,6 +262,9 @@ class _CharacterOffsets:
 
 def _large_strings(texts: pl.Series | pa.Array | pa.ChunkedArray) -> list[Any]:
     """Chunks of `texts` as Arrow large strings whose nulls are empty."""
+    # Not above: the code location imports this module, and does not need pyarrow.
+    import pyarrow as pa
+
     arrow = texts.to_arrow() if isinstance(texts, pl.Series) else texts
     chunks = arrow.chunks if isinstance(arrow, pa.ChunkedArray) else [arrow]
     converted = []

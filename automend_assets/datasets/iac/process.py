@@ -29,7 +29,6 @@ from automend_assets.datasets.iac.options import IacOptions
 from automend_assets.datasets.iac.prompts import Prompt, prompt_for
 from automend_assets.datasets.iac.redaction import Redacted, Redactor
 from automend_assets.datasets.iac.resources import facts_of, resources_of
-from automend_assets.dedup.deduplicate import deduplicate
 from automend_assets.pipeline.batches import map_batches
 from automend_assets.storage.quarantine import QUARANTINE_SCHEMA
 
@@ -145,6 +144,9 @@ def process(
                 bad.write_table(dropped.to_arrow())
             if on_progress is not None:
                 on_progress(rows_in)
+    # Not above: the code location imports this module, and does not need pyarrow.
+    from automend_assets.dedup.deduplicate import deduplicate
+
     unique = deduplicate(
         pl.scan_parquet(staged),
         "content",

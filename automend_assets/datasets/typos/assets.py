@@ -43,8 +43,6 @@ from automend_assets.datasets.typos.interactions import validate
 from automend_assets.datasets.typos.model_card import model_card
 from automend_assets.datasets.typos.options import SPLIT_SEED, RequestedOptions, TyposOptions
 from automend_assets.datasets.typos.report import (
-    Contender,
-    evaluate_models,
     evaluation_plot,
     evaluation_table,
     metrics,
@@ -308,6 +306,7 @@ def decided(
     context: dg.AssetExecutionContext, store: StoreResource, ledger: LedgerResource, mlflow: MlflowResource
 ) -> Iterator[dg.Output[dict[str, Any]]]:
     """Measure the new model beside the one in use, and promote it if it is better."""
+    from automend_assets.datasets.typos.comparison import Contender, evaluate_models
     from automend_assets.datasets.typos.encoder import encode_with
     from automend_assets.datasets.typos.evaluation import latency
     from automend_assets.datasets.typos.lookup import Lookup

@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from automend_assets.datasets.typos import report
+from automend_assets.datasets.typos import comparison
+from automend_assets.datasets.typos.comparison import Contender, evaluate_models, evaluate_pairs
 from automend_assets.datasets.typos.encoder import encode_with
 from automend_assets.datasets.typos.gate import gate
 from automend_assets.datasets.typos.lookup import Scores
 from automend_assets.datasets.typos.noise import noisy_pairs
 from automend_assets.datasets.typos.report import (
     WAYS,
-    Contender,
-    evaluate_models,
-    evaluate_pairs,
     evaluation_plot,
     evaluation_table,
     metrics,
@@ -195,7 +193,7 @@ def test_edit_distance_is_compared_in_each_domain_of_each_test(
 
 
 def test_many_pairs_are_drawn_by_correction(good: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "MOST_TESTED", 200)
+    monkeypatch.setattr(comparison, "MOST_TESTED", 200)
     corrections = [entry for entry in good.entries if entry.domain == "model"][:30]
     many = [Pair(f"{entry.text} {at}", *entry) for entry in corrections for at in range(20)]
     drawn = evaluated(good, None, {"seen": many, "unseen": []})
