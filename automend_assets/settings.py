@@ -1,8 +1,8 @@
 """Every environment variable that the project reads, typed and documented in one place.
 
-Nothing else in the package reads the environment; third-party clients read their own (`AWS_*`). `.env.example`
-lists the same variables. Secrets are `SecretStr` here and `EnvVar` in Dagster: they never show in a repr, a log,
-run config or metadata.
+Nothing else in the package reads these; what belongs to others (`AWS_*`, `DAGSTER_HOME`) is read as they do.
+`.env.example` lists the same variables. Secrets are `SecretStr` here and `EnvVar` in Dagster: they never show in a
+repr, a log, run config or metadata.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def load_env_files() -> None:
     """
     for folder in dict.fromkeys((Path.cwd(), project_root())):
         load_dotenv(folder / ".env", override=False)
+
+
+def revealed(secret: SecretStr | None) -> str | None:
+    """The text of a secret that may not be set, for whoever connects with it."""
+    return secret.get_secret_value() if secret else None
 
 
 def _default_store() -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from automend_assets.errors import PermanentError, TransientError
-from automend_assets.settings import Settings
+from automend_assets.settings import Settings, revealed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +59,7 @@ class MlflowResource(dg.ConfigurableResource["MlflowResource"]):
         A version has one run: what comes later is added, and what is there is not recorded again with another value.
         Raises MlflowMissing, MlflowRefused, MlflowUnavailable.
         """
-        uri = _uri()
+        uri = revealed(Settings().mlflow_tracking_uri)
         if uri is None:
             return None
         with _asking(uri) as client:
@@ -84,7 +84,7 @@ class MlflowResource(dg.ConfigurableResource["MlflowResource"]):
 
         Registered once per version; the alias is set each time. Raises as `log_run` does.
         """
-        uri = _uri()
+        uri = revealed(Settings().mlflow_tracking_uri)
         if uri is None:
             return None
         with _asking(uri) as client:
@@ -100,11 +100,6 @@ class MlflowResource(dg.ConfigurableResource["MlflowResource"]):
                 )
             client.set_registered_model_alias(name, IN_USE, registered.version)
             return str(registered.version)
-
-
-def _uri() -> str | None:
-    secret = Settings().mlflow_tracking_uri
-    return secret.get_secret_value() if secret else None
 
 
 def _run(client: MlflowClient, dataset: str, version: str) -> Any:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import http.client
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 from pydantic import Field
+
+from automend_assets.settings import Settings, revealed
 
 if TYPE_CHECKING:
     from slack_sdk.http_retry import RetryHandler
@@ -63,9 +64,10 @@ class SlackResource(ConfigurableResource["SlackResource"]):
 
     def _deliver(self, text: str) -> bool:
         """Post a text; False when nothing is configured. Raises AlertNotDelivered."""
-        token = self.bot_token or os.environ.get("SLACK_BOT_TOKEN")
-        channel = self.channel or os.environ.get("SLACK_CHANNEL")
-        webhook_url = self.webhook_url or os.environ.get("SLACK_WEBHOOK_URL")
+        settings = Settings()
+        token = self.bot_token or revealed(settings.slack_bot_token)
+        channel = self.channel or settings.slack_channel
+        webhook_url = self.webhook_url or revealed(settings.slack_webhook_url)
         if not (token and channel) and not webhook_url:
             if token:
                 raise AlertNotDelivered("SLACK_BOT_TOKEN is set but SLACK_CHANNEL is not")

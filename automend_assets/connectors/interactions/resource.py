@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from automend_assets.connectors.interactions.log import InteractionLog, InteractionsMisconfigured
-from automend_assets.settings import project_root
+from automend_assets.settings import Settings, project_root, revealed
 
 
 class InteractionsResource(dg.ConfigurableResource["InteractionsResource"]):
@@ -48,8 +47,9 @@ class InteractionsResource(dg.ConfigurableResource["InteractionsResource"]):
 
     def open(self) -> InteractionLog:
         """The log, as a context manager; nothing is connected yet. Raises InteractionsMisconfigured."""
-        database_url = self.database_url or os.environ.get("SUPABASE_DB_URL")
-        supabase_url = self.supabase_url or os.environ.get("SUPABASE_URL")
+        settings = Settings()
+        database_url = self.database_url or revealed(settings.supabase_db_url)
+        supabase_url = self.supabase_url or settings.supabase_url
         if database_url:
             from automend_assets.connectors.interactions.postgres import PostgresLog
 
@@ -57,8 +57,8 @@ class InteractionsResource(dg.ConfigurableResource["InteractionsResource"]):
         if supabase_url:
             from automend_assets.connectors.interactions.supabase import SupabaseLog
 
-            service_key = self.supabase_key or os.environ.get("SUPABASE_SERVICE_KEY")
-            key = service_key or os.environ.get("SUPABASE_ANON_KEY")
+            service_key = self.supabase_key or revealed(settings.supabase_service_key)
+            key = service_key or revealed(settings.supabase_anon_key)
             if not key:
                 raise InteractionsMisconfigured(
                     f"SUPABASE_URL is set to {supabase_url} and no key is: set SUPABASE_SERVICE_KEY to the secret key "
@@ -73,5 +73,5 @@ class InteractionsResource(dg.ConfigurableResource["InteractionsResource"]):
             )
         from automend_assets.connectors.interactions.sqlite import SqliteLog
 
-        path = self.path or os.environ.get("AUTOMEND_INTERACTIONS")
-        return SqliteLog(Path(path).expanduser() if path else project_root() / "data" / "interactions.sqlite")
+        path = self.path or settings.interactions_file or project_root() / "data" / "interactions.sqlite"
+        return SqliteLog(Path(path).expanduser())
