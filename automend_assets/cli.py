@@ -259,7 +259,8 @@ def list_models() -> None:
     """List the versions with a model: what was decided on each, its recall@1, and which one is in use."""
     store, promotions = _store(), _promotions()
     in_use = promotions.in_use(TYPOS)
-    table = Table("version", "base", "recall@1 seen", "unseen", "decided", Column("why", overflow="fold"))
+    table = Table(Column("version", no_wrap=True), "base", "recall@1 seen", "unseen", "decided")
+    reasons = []
     shown = 0
     for version in _ledger().versions(TYPOS):
         if not store.exists(TYPOS, version.key, "finetuned_model.zip"):
@@ -271,12 +272,16 @@ def list_models() -> None:
             _shown_base(version.manifest.options),
             *_recall(store, version.key),
             decision.action.replace("_", " ") if decision else "",
-            escape(decision.reason) if decision else "",
         )
+        if decision:
+            reasons.append(f"{version.key}: {escape(decision.reason)}")
     if not shown:
         people.print(f"There is no model yet. Make one with: automend cut {TYPOS}, then automend materialize")
         return
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for reason in reasons:
+        console.print(reason, highlight=False)
     for decision in promotions.history(TYPOS):
         if decision.action in ("promoted_by_hand", "rolled_back"):
             people.print(
