@@ -69,7 +69,8 @@ def distinct_entries(entries: Iterable[Entry]) -> list[Entry]:
 def read_pairs(path: Path) -> list[Pair]:
     """The pairs of a CSV with the columns typo, corrected, domain.
 
-    Texts are taken as they stand: `NA` and `null` are names like others.
+    Texts are taken as they stand: `NA` and `null` are names like others. Raises UnreadablePairs, also for a file
+    without records and for a domain that is none of DOMAINS, whatever its case.
     """
     return [Pair(row["typo"], row["corrected"], row["domain"]) for row in _rows(path, Pair._fields)]
 
@@ -92,10 +93,20 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             raise UnreadablePairs(
                 f"{path} has no column {', '.join(missing)}. Give a CSV whose first line names {', '.join(columns)}."
             )
-        rows = list(reader)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise UnreadablePairs(f"{path}, after line {reader.line_num}: {error}.") from error
+    if not rows:
+        raise UnreadablePairs(f"{path} has no record below its first line.")
     for number, row in enumerate(rows, start=2):
         if any(row[column] is None for column in columns):
             raise UnreadablePairs(
                 f"{path}, record {number}: a value is missing. Each record needs {', '.join(columns)}."
+            )
+        row["domain"] = row["domain"].strip().lower()
+        if row["domain"] not in DOMAINS:
+            raise UnreadablePairs(
+                f"{path}, record {number}: the domain is {row['domain'][:40]!r} and none of {', '.join(DOMAINS)}."
             )
     return rows

@@ -35,7 +35,9 @@ def test_entries_are_distinct_by_domain_and_normalised_text() -> None:
 
 def test_texts_that_look_like_nothing_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
-    file.write_text('\ufeffid,typo,corrected,domain\n1,NA,NX,model\n2,",yvi",null,model\n', encoding="utf-8")
+    file.write_text(
+        '\ufeffid,typo,corrected,domain\n1,NA,NX,model\n2,",yvi",null, Model \n', encoding="utf-8"
+    )
     assert read_pairs(file) == [Pair("NA", "NX", "model"), Pair(",yvi", "null", "model")]
     assert read_entries(file) == [Entry("NX", "model"), Entry("null", "model")]
 
@@ -47,4 +49,13 @@ def test_a_file_without_its_columns_or_values_says_which(tmp_path: Path) -> None
         read_pairs(file)
     file.write_text("typo,corrected,domain\na,b,model\nc,d\n", encoding="utf-8")
     with pytest.raises(UnreadablePairs, match="record 3"):
+        read_pairs(file)
+    file.write_text("typo,corrected,domain\na,b, Model \nc,d,truck\n", encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match="record 3: the domain is 'truck'"):
+        read_pairs(file)
+    file.write_text("typo,corrected,domain\n", encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match="no record"):
+        read_pairs(file)
+    file.write_text(f"typo,corrected,domain\na,b,model\n{'c' * 200_000},d,model\n", encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match="after line 2: field larger"):
         read_pairs(file)
