@@ -17,6 +17,7 @@ The project of a store is
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -41,6 +42,7 @@ REMOTE_NAME = "automend"
 
 METRICS_FILE = "metrics.json"
 _PUSH_WAITS_S = (1.0, 4.0)
+_WRITABLE = "Check that this folder is writable and has room for a second copy of the artifacts."
 _PROJECT_CONFIG = """\
 [core]
     no_scm = True
@@ -123,16 +125,12 @@ def pin(
         ArtifactMissing: a file is not in the store.
         DvcFailed: DVC failed, or the push failed three times.
     """
-    with _local_files(store, dataset, version, files, project) as paths:
+    with _alone(project.root), _local_files(store, dataset, version, files, project) as paths:
         targets = [path.relative_to(project.root).as_posix() for path in paths]
-        _dvc(
-            project.root,
-            ["add", "--no-relink", *targets],
-            "Check that this folder is writable and has room for a second copy of the artifacts.",
+        _dvc(project.root, ["add", "--no-relink", *targets], _WRITABLE)
+        pointers = tuple(
+            _read_pointer(project.root, name, target) for name, target in zip(files, targets, strict=True)
         )
-    pointers = tuple(
-        _read_pointer(project.root, name, target) for name, target in zip(files, targets, strict=True)
-    )
     if remote is None:
         return PinResult(pointers, project.root, None)
     _push(project.root, remote, [pointer.pointer for pointer in pointers], sleep)
@@ -193,6 +191,25 @@ def _make_project(root: Path) -> None:
     # Last, because it makes the folder a project; the rules are for a store inside somebody's Git work tree.
     _replace(root / ".dvc" / ".gitignore", b"/config.local\n/tmp\n/cache\n")
     _replace(root / ".dvc" / "config", _PROJECT_CONFIG.encode())
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One pin of a project at a time, those of other processes included; a lock of a dead one is gone.
+
+    DVC's own lock is not enough: it ends with the command, and the next one empties a pointer before it writes it,
+    also when nothing changes. Two pins of one version would read each other's empty files, or, from S3, remove them.
+    """
+    try:
+        (root / ".dvc" / "tmp").mkdir(exist_ok=True)
+        lock = os.open(root / ".dvc" / "tmp" / "automend-pins.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise DvcFailed("dvc add", root, f"{error}.", _WRITABLE) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from automend_assets.storage.store import ArtifactMissing, Store
+from automend_assets.versions import pins
 from automend_assets.versions.pins import (
     REMOTE_NAME,
     DvcFailed,
@@ -367,6 +368,43 @@ def test_pins_of_several_versions_at_once_all_succeed(store: Store, tmp_path: Pa
 
     assert [len(pointers) for pointers in pinned] == [len(FILES)] * len(versions)
     assert "up to date" in dvc(tmp_path / "store", "status")
+
+
+def test_a_pointer_is_read_before_another_pin_empties_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    project = find_project(store, tmp_path)
+    began, read = [], []
+    dvc_itself, read_itself = pins._dvc, pins._read_pointer
+
+    def beginning(root: Path, arguments: list[str], remedy: str) -> None:
+        began.append(arguments[0])
+        dvc_itself(root, arguments, remedy)
+
+    def reading(root: Path, name: str, target: str) -> pins.Pointer:
+        if not read:
+            read.append(pool.submit(pin_all, store, project))
+            # Long enough for the other pin to begin, if it were let.
+            with pytest.raises(TimeoutError):
+                read[0].result(timeout=1)
+            assert began == ["add"]
+        return read_itself(root, name, target)
+
+    monkeypatch.setattr(pins, "_dvc", beginning)
+    monkeypatch.setattr(pins, "_read_pointer", reading)
+    with ThreadPoolExecutor(1) as pool:
+        assert pin_all(store, project) == read[0].result(timeout=60)
+    assert began == ["add", "add"]
+
+
+def test_a_version_in_s3_is_pinned_twice_at_once(s3_store: Store, tmp_path: Path) -> None:
+    fill(s3_store)
+    project = find_project(s3_store, tmp_path / "mirror")
+    with ThreadPoolExecutor(3) as pool:
+        pinned = list(pool.map(lambda _: pin_all(s3_store, project), range(3)))
+    assert pinned == [pinned[0]] * 3
+    assert len(pinned[0]) == len(FILES)
 
 
 def test_a_long_hold_of_the_lock_is_waited_for(store: Store, tmp_path: Path) -> None:
