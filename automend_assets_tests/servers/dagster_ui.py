@@ -74,7 +74,7 @@ def dagster_ui(environment: Mapping[str, str], log: Path) -> Iterator[str]:
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
+            process.wait(timeout=5)
         with suppress(ProcessLookupError):  # what outlived it: the web server waits for open connections
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
