@@ -261,11 +261,9 @@ def list_models() -> None:
     in_use = promotions.in_use(TYPOS)
     table = Table(Column("version", no_wrap=True), "base", "recall@1 seen", "unseen", "decided")
     reasons = []
-    shown = 0
     for version in _ledger().versions(TYPOS):
         if not store.exists(TYPOS, version.key, "finetuned_model.zip"):
             continue
-        shown += 1
         decision = promotions.decision_on(TYPOS, version.key)
         table.add_row(
             f"[bold green]{version.key} in use[/]" if version.key == in_use else version.key,
@@ -275,7 +273,7 @@ def list_models() -> None:
         )
         if decision:
             reasons.append(f"{version.key}: {escape(decision.reason)}")
-    if not shown:
+    if not table.row_count:
         people.print(f"There is no model yet. Make one with: automend cut {TYPOS}, then automend materialize")
         return
     console = Console()

@@ -34,23 +34,20 @@ class Batcher:
     def __init__(self, served: Callable[[], Served | None]) -> None:
         self._served = served
         self._waiting: list[_Query] = []
-        self._due = False
 
     async def find(self, text: str, domain: str, k: int) -> tuple[str, list[Candidate]] | None:
         """The version that answers and its candidates, best first; None while no model is served."""
         loop = asyncio.get_running_loop()
         query = _Query(text, domain, k, loop.create_future())
-        self._waiting.append(query)
-        if not self._due:
-            self._due = True
+        if not self._waiting:
             # One turn of the loop later, after all that came in with this one.
             loop.call_soon(loop.call_soon, self._work)
+        self._waiting.append(query)
         return await query.answer
 
     def _work(self) -> None:
         batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-        self._due = bool(self._waiting)
-        if self._due:
+        if self._waiting:
             # What is answered now is sent first.
             asyncio.get_running_loop().call_soon(self._work)
         try:

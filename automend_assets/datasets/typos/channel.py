@@ -211,6 +211,7 @@ class Channel:
         for column, text in enumerate(texts):
             codes[: len(text), column] = _codes(text)
         codes = codes.take(owners, axis=1)
+        typed = codes.astype(np.uint8)
         # done[n][m, p]: the cheapest way to type the first n characters of a text for the first m of its correction.
         run = np.arange(width + 1, dtype=np.int16)[:, None] * _ABBREVIATED_CHARACTER
         done = [np.minimum(omitted, run + _ABBREVIATION)]
@@ -224,8 +225,9 @@ class Channel:
             now = last + _INSERTIONS.take(beside[:, :pairs] + code * _SIZE**2)
             np.minimum(now[1:], last[:-1] + _SUBSTITUTIONS.take(meant[:, :pairs] + code * _SIZE), out=now[1:])
             if at:
-                before, letter = codes[at - 1, :pairs].astype(np.uint8), code.astype(np.uint8)
-                swapped = (letters[:-1, :pairs] == letter) & (letters[1:, :pairs] == before)
+                swapped = (letters[:-1, :pairs] == typed[at, :pairs]) & (
+                    letters[1:, :pairs] == typed[at - 1, :pairs]
+                )
                 places = np.flatnonzero(swapped)
                 if len(places):
                     rows, columns = np.divmod(places, pairs)
