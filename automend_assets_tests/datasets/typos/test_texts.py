@@ -43,19 +43,19 @@ def test_texts_that_look_like_nothing_are_kept(tmp_path: Path) -> None:
     assert read_entries(file) == [Entry("NX", "model"), Entry("null", "model")]
 
 
-def test_a_file_without_its_columns_or_values_says_which(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("typo,correct\na,b\n", "corrected, domain"),
+        ("typo,corrected,domain\na,b,model\nc,d\n", "record 3"),
+        ("typo,corrected,domain\na,b, Model \nc,d,truck\n", "record 3: the domain is 'truck'"),
+        ("typo,corrected,domain\n", "no record"),
+    ],
+)
+def test_a_file_that_is_no_list_of_pairs_says_why(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "pairs.csv"
-    file.write_text("typo,correct\na,b\n", encoding="utf-8")
-    with pytest.raises(UnreadablePairs, match="corrected, domain"):
-        read_pairs(file)
-    file.write_text("typo,corrected,domain\na,b,model\nc,d\n", encoding="utf-8")
-    with pytest.raises(UnreadablePairs, match="record 3"):
-        read_pairs(file)
-    file.write_text("typo,corrected,domain\na,b, Model \nc,d,truck\n", encoding="utf-8")
-    with pytest.raises(UnreadablePairs, match="record 3: the domain is 'truck'"):
-        read_pairs(file)
-    file.write_text("typo,corrected,domain\n", encoding="utf-8")
-    with pytest.raises(UnreadablePairs, match="no record"):
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UnreadablePairs, match=told):
         read_pairs(file)
 
 
